@@ -1,0 +1,49 @@
+"""How a request names an array: by the id of an upload, or by the array itself when it is small."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from newtond.contract.model import Model
+
+ArrayId = Annotated[
+    str,
+    Field(pattern=r"^sha256:[0-9a-f]{64}$", examples=["sha256:" + "0" * 64]),
+]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+
+
+class Coordinates(Model):
+    """A sparse matrix as lists: entry k stands at (row[k], col[k]), counted from 0."""
+
+    shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    row: list[int]
+    col: list[int]
+    value: list[Number]
+
+
+InlineArray = list[Number] | list[list[Number]] | Coordinates
+ArrayInput = ArrayId | InlineArray
+
+
+class ArrayRole(Model):
+    """What one input or result array of a problem means, and its shape in symbols such as ("n", "d")."""
+
+    shape: tuple[str, ...]
+    meaning: str
+    sparse: bool = False
+    required: bool = True
+
+
+class ArrayInfo(Model):
+    """The resource of an uploaded array, as ``GET /arrays/{id}`` returns it."""
+
+    id: ArrayId
+    format: Annotated[str, Field(pattern="^(csr|dense)$")]
+    shape: tuple[int, ...]
+    nnz: int
+    dtype: str
+    bytes: int
+    empty_columns: int | None = None
+    column_norms: list[float] | None = None
+    created_at: str

@@ -1,0 +1,109 @@
+"""Every exception of newtond, as one tree.
+
+NewtondError
+├── RequestError                     the caller's to mend
+│   ├── MalformedRequest             the bytes are not what they say
+│   ├── InvalidSpec                  the spec contradicts itself or its arrays
+│   ├── InvalidArray                 an upload or an inline array is wrong, and where
+│   ├── UnsupportedFormat            a media type that is not read here, and what to save instead
+│   ├── TooLarge                     over a limit, and which
+│   ├── NotFound                     no such array, job, problem or result
+│   ├── Conflict                     not now, or not with this key
+│   ├── Gone                         it was there and has been removed
+│   └── NotAcceptable                no such representation
+├── Unavailable                      the server's to mend: try again later
+│   ├── QueueUnavailable             Redis does not answer
+│   ├── QueueFull                    too many jobs wait
+│   └── StorageFull                  the data directory has no room
+└── SolveError                       a job that cannot give an answer
+    ├── NonFinite                    the objective is not finite where the solve must start
+    ├── OutOfMemory                  the plan needs more memory than a worker has
+    └── RetriesExhausted             the worker died at this job too often
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class NewtondError(Exception):
+    """The root; ``slug`` is the stable last part of the error's ``type``, ``detail`` a sentence for a person."""
+
+    slug: ClassVar[str] = "error"
+    title: ClassVar[str] = "Error"
+
+    def __init__(self, detail: str, *, source: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.source = dict(source) if source else None
+
+
+class RequestError(NewtondError):
+    slug, title = "bad-request", "Bad request"
+
+
+class MalformedRequest(RequestError):
+    slug, title = "malformed-request", "Malformed request"
+
+
+class InvalidSpec(RequestError):
+    slug, title = "invalid-spec", "Invalid spec"
+
+
+class InvalidArray(RequestError):
+    slug, title = "invalid-array", "Invalid array"
+
+
+class UnsupportedFormat(RequestError):
+    slug, title = "unsupported-format", "Unsupported format"
+
+
+class TooLarge(RequestError):
+    slug, title = "too-large", "Too large"
+
+
+class NotFound(RequestError):
+    slug, title = "not-found", "Not found"
+
+
+class Conflict(RequestError):
+    slug, title = "conflict", "Conflict"
+
+
+class Gone(RequestError):
+    slug, title = "gone", "Gone"
+
+
+class NotAcceptable(RequestError):
+    slug, title = "not-acceptable", "Not acceptable"
+
+
+class Unavailable(NewtondError):
+    slug, title = "unavailable", "Unavailable"
+
+
+class QueueUnavailable(Unavailable):
+    slug, title = "queue-unavailable", "Queue unavailable"
+
+
+class QueueFull(Unavailable):
+    slug, title = "queue-full", "Queue full"
+
+
+class StorageFull(Unavailable):
+    slug, title = "storage-full", "Storage full"
+
+
+class SolveError(NewtondError):
+    slug, title = "solve-failed", "Solve failed"
+
+
+class NonFinite(SolveError):
+    slug, title = "non-finite", "Not finite"
+
+
+class OutOfMemory(SolveError):
+    slug, title = "out-of-memory", "Out of memory"
+
+
+class RetriesExhausted(SolveError):
+    slug, title = "retries-exhausted", "Retries exhausted"

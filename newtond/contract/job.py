@@ -1,0 +1,96 @@
+"""The job: one resource, one status word."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from newtond.contract.array import ArrayId
+from newtond.contract.model import Model
+from newtond.contract.result import Plan, Result, Termination
+from newtond.contract.solve import SolveSpec
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Task = Literal["solve", "plan"]
+JobId = Annotated[str, Field(pattern=r"^job_[0-9A-HJKMNP-TV-Z]{26}$", examples=["job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"])]
+FINISHED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class ProblemDetail(Model):
+    """An error as data (RFC 9457): ``type`` is stable, ``source`` says where in the input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    source: dict[str, Any] | None = None
+    request_id: str | None = None
+
+
+class Accepted(Model):
+    """What ``accepted.json`` keeps of a request: enough to run it again from nothing but the data directory."""
+
+    format: Literal[1] = 1
+    job_id: JobId
+    task: Task
+    spec: SolveSpec
+    shapes: dict[str, tuple[int, ...]]
+    idempotency_key: str | None = None
+    fingerprint: str
+    request_id: str | None = None
+    created_at: str
+
+
+class Job(Model):
+    """The resource of ``GET /jobs/{id}``."""
+
+    id: JobId
+    task: Task
+    status: Status
+    termination: Termination | None = None
+    converged: bool | None = None
+    kind: str
+    tags: list[str] = []
+    attempt: int = 0
+    resumed_from_iteration: int | None = None
+    iteration: int | None = None
+    loss: float | None = None
+    gradient_norm: float | None = None
+    queue_position: int | None = None
+    cancel_requested: bool = False
+    created_at: str
+    started_at: str | None = None
+    heartbeat_at: str | None = None
+    finished_at: str | None = None
+    phases: dict[str, float] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    inputs: dict[str, ArrayId] = {}
+    warnings: list[str] = []
+    error: ProblemDetail | None = None
+    links: dict[str, str] = {}
+
+
+class Finished(Model):
+    """What ``finished.json`` says: written once, whoever races."""
+
+    format: Literal[1] = 1
+    job_id: JobId
+    status: Literal["succeeded", "failed", "cancelled"]
+    termination: Termination | None = None
+    converged: bool | None = None
+    result: Result | None = None
+    plan: Plan | None = None
+    error: ProblemDetail | None = None
+    attempt: int
+    resumed_from_iteration: int | None = None
+    iteration: int | None = None
+    started_at: str | None = None
+    finished_at: str
+    phases: dict[str, float] = {}
+    warnings: list[str] = []
+
+
+class JobList(Model):
+    """A page of jobs, newest first; ``after`` is the cursor of the next page."""
+
+    jobs: list[Job]
+    after: str | None = None

@@ -1,0 +1,92 @@
+"""One spec class a problem family, and their union ``ProblemSpec``.
+
+A family's class holds its options as fields and, as class variables, what the catalogue
+(``GET /problems``) says of it: formula, symbols, source, differences from the source, and the arrays
+that go in and come out. Adding a family adds a class here and its arrays to ``ProblemArrays``.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from newtond.contract.array import ArrayInput, ArrayRole
+from newtond.contract.model import Model
+
+DESIGN = ArrayRole(shape=("n", "d"), sparse=True, meaning="design matrix")
+TARGET = ArrayRole(shape=("n",), meaning="target")
+SOLUTION = ArrayRole(shape=("d",), meaning="the minimiser, one coefficient a column of A")
+
+
+class Problem(Model):
+    """The base of every family's spec; the class variables are its catalogue entry."""
+
+    title: ClassVar[str]
+    formula: ClassVar[str]
+    symbols: ClassVar[dict[str, str]]
+    reference: ClassVar[str]
+    differences: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[dict[str, ArrayRole]]
+    results: ClassVar[dict[str, ArrayRole]]
+
+
+class HyperbolicProblem(Problem):
+    """Regularised exponential, hyperbolic cosine or hyperbolic sine regression."""
+
+    title = "Exponential, cosh and sinh regression"
+    formula = "min over x of ½ Σ vᵢ (f(aᵢ·x) − bᵢ)² + ½‖diag(w)(Ax − z̄)‖² + ½ λ‖x‖²,  f = exp, cosh or sinh"
+    symbols = {
+        "A": "design matrix (n × d), sparse or dense; aᵢ is its row i",
+        "b": "target (n)",
+        "x": "coefficients (d)",
+        "v": "row_weights, 1 unless given",
+        "w": "regulariser.weights (w itself, not its square)",
+        "z̄": "regulariser.offset: 0, f⁻¹(b) or a vector",
+        "λ": "regulariser.ridge",
+    }
+    reference = (
+        "Li, Song, Zhou: Solving Regularized Exp, Cosh and Sinh Regression Problems, arXiv:2303.15725 (2023)"
+    )
+    differences = (
+        "the paper's weights w are optional: they pull predictions to f(0), and the default is w = 0",
+        "the iteration is globalised and uses the sketch as a preconditioner; the paper's own sampled "
+        "Hessian is solver.hessian = 'paper'",
+        "the convexity threshold is the tightest row-wise one, a quarter of the paper's for exp",
+        "row weights, an intercept, a ridge and a row offset are added",
+    )
+    inputs = {"A": DESIGN, "b": TARGET}
+    results = {"x": SOLUTION}
+
+    kind: Literal["hyperbolic"] = "hyperbolic"
+    function: Literal["exp", "cosh", "sinh"]
+
+
+class LeastSquaresProblem(Problem):
+    """Linear least squares."""
+
+    title = "Linear least squares"
+    formula = "min over x of ½ Σ vᵢ (aᵢ·x − bᵢ)² + ½‖diag(w)(Ax − z̄)‖² + ½ λ‖x‖²"
+    symbols = {**HyperbolicProblem.symbols, "z̄": "regulariser.offset: 0, b or a vector"}
+    reference = (
+        "Song, Yin, Zhang: Solving Attention Kernel Regression Problem via Pre-conditioner, "
+        "arXiv:2308.14304 (2023), whose linear solves are of this form"
+    )
+    differences = ("solved as one Newton step with refinement by exact gradients",)
+    inputs = {"A": DESIGN, "b": TARGET}
+    results = {"x": SOLUTION}
+
+    kind: Literal["least_squares"] = "least_squares"
+
+
+ProblemSpec = Annotated[HyperbolicProblem | LeastSquaresProblem, Field(discriminator="kind")]
+
+PROBLEMS: dict[str, type[Problem]] = {
+    "hyperbolic": HyperbolicProblem,
+    "least_squares": LeastSquaresProblem,
+}
+
+
+class ProblemArrays(Model):
+    """Every array that some family takes; which of them a solve needs is its family's ``inputs``."""
+
+    A: ArrayInput | None = None
+    b: ArrayInput | None = None

@@ -1,0 +1,119 @@
+"""``SolveSpec``: what ``POST /solve`` takes: problem, arrays, regulariser, solver, stopping rule."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from newtond.contract.array import ArrayInput
+from newtond.contract.model import Model
+from newtond.contract.problem import PROBLEMS, ProblemArrays, ProblemSpec
+
+SketchKind = Literal["sparse_sign", "srht", "gaussian", "leverage", "count_sketch", "uniform"]
+HessianChoice = Literal["auto", "exact", "sketch", "paper"]
+Output = Literal["fitted", "residual"]
+
+
+def _unique(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("names must be unique")
+    return names
+
+
+Tag = Annotated[str, Field(min_length=1, max_length=64)]
+ColumnNames = Annotated[list[Annotated[str, Field(max_length=200)]], AfterValidator(_unique)]
+
+
+class Regulariser(Model):
+    """½‖diag(w)(Ax − z̄)‖² + ½ λ‖x‖².
+
+    ``weights`` is w (not its square), or "convex": the smallest wᵢ that make the loss convex row by row,
+    wᵢ² = max(vᵢ τᵢ, 0) + margin. ``offset`` is z̄; "target" is f⁻¹(b). ``ridge`` is λ; an intercept is free of it.
+    """
+
+    weights: Annotated[float, Field(ge=0)] | Literal["convex"] | ArrayInput = 0.0
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    offset: Literal["zero", "target"] | ArrayInput = "zero"
+    ridge: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _margin_needs_convex(self) -> Self:
+        if self.margin > 0 and self.weights != "convex":
+            raise ValueError("margin is added to the convex threshold: it needs weights = 'convex'")
+        return self
+
+
+class SketchSpec(Model):
+    """Which sketch S·J·A preconditions (or, with hessian 'paper', replaces) the Hessian; rows null lets the plan choose."""
+
+    kind: SketchKind = "sparse_sign"
+    rows: Annotated[int, Field(ge=1)] | None = None
+
+
+class Solver(Model):
+    """How to iterate and when to stop: λ = √(gᵀH⁻¹g) ≤ tolerance · √(2F), from an exact gradient."""
+
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-10
+    max_iterations: Annotated[int, Field(ge=0, le=1_000_000)] = 200
+    time_limit: Annotated[float, Field(gt=0, description="seconds")] = 600.0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    hessian: HessianChoice = "auto"
+    sketch: SketchSpec = SketchSpec()
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class SolveSpec(ProblemArrays):
+    """One regression to solve. Arrays are ids of uploads or, when small, the arrays themselves."""
+
+    problem: ProblemSpec
+    intercept: bool = False
+    column_names: ColumnNames | None = None
+    regulariser: Regulariser = Regulariser()
+    row_weights: ArrayInput | None = None
+    outputs: list[Output] = []
+    solver: Solver = Solver()
+    warm_start: ArrayInput | None = None
+    tags: Annotated[list[Tag], Field(max_length=32)] = []
+
+    @model_validator(mode="after")
+    def _has_the_arrays_of_its_kind(self) -> Self:
+        roles = PROBLEMS[self.problem.kind].inputs
+        for name in ProblemArrays.model_fields:
+            given = getattr(self, name) is not None
+            if given and name not in roles:
+                raise ValueError(f"{self.problem.kind} takes no array {name}")
+            if not given and name in roles and roles[name].required:
+                raise ValueError(f"{self.problem.kind} needs the array {name}")
+        return self
+
+    def arrays(self) -> dict[str, ArrayInput]:
+        """Return every array of this spec by its name: problem arrays, weights, offset, row_weights, warm_start."""
+        return dict(self._arrays())
+
+    def _arrays(self) -> Iterator[tuple[str, ArrayInput]]:
+        for name in ProblemArrays.model_fields:
+            if (value := getattr(self, name)) is not None:
+                yield name, value
+        if not isinstance(self.regulariser.weights, float) and self.regulariser.weights != "convex":
+            yield "weights", self.regulariser.weights
+        if self.regulariser.offset not in ("zero", "target"):
+            yield "offset", self.regulariser.offset
+        for name in ("row_weights", "warm_start"):
+            if (value := getattr(self, name)) is not None:
+                yield name, value
+
+    def with_arrays(self, ids: Mapping[str, str]) -> Self:
+        """Return this spec with the arrays named in ``ids`` given by id (names as in ``arrays``)."""
+        regulariser: dict[str, Any] = {k: v for k, v in ids.items() if k in ("weights", "offset")}
+        changes: dict[str, Any] = {k: v for k, v in ids.items() if k not in regulariser}
+        if regulariser:
+            changes["regulariser"] = self.regulariser.model_copy(update=regulariser)
+        return self.model_copy(update=changes)
+
+
+ARRAY_POINTERS = {
+    **{name: f"/{name}" for name in (*ProblemArrays.model_fields, "row_weights", "warm_start")},
+    "weights": "/regulariser/weights",
+    "offset": "/regulariser/offset",
+}
+"""The JSON pointer of each array name that ``SolveSpec.arrays`` yields, for errors."""

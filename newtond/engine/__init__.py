@@ -1,0 +1,41 @@
+"""Pure numerics: what is minimised, how it iterates, and what is proven of the answer.
+
+Four functions serve every family; each looks up ``newtond.engine.problems.<kind>``:
+
+- ``plan(spec, inputs)``: what a solve would do, and why.
+- ``steps(spec, inputs, threads, state)``: a generator of iterations; give a state back to resume.
+- ``solution(spec, inputs, state)``: the result arrays and warnings of a state, converged or not.
+- ``certify(spec, inputs, solution)``: what is proven of it, by code apart from the solver.
+"""
+
+from collections.abc import Iterator
+
+from newtond.contract.result import Certificate, Plan
+from newtond.contract.solve import SolveSpec
+from newtond.engine.problems import family
+from newtond.engine.state import Csr, Inputs, Solution, State, Step
+
+__all__ = ["Csr", "Inputs", "Solution", "State", "Step", "certify", "plan", "solution", "steps"]
+
+
+def plan(spec: SolveSpec, inputs: Inputs, threads: int = 1) -> Plan:
+    """Return what ``steps`` would do with this spec and why; raises InvalidSpec where spec and arrays disagree."""
+    return family(spec).plan(spec, inputs, threads)
+
+
+def steps(spec: SolveSpec, inputs: Inputs, threads: int = 1, state: State | None = None) -> Iterator[Step]:
+    """Iterate from ``state`` (or the start) and yield a ``Step`` an iteration; the last one has a termination.
+
+    Raises InvalidSpec where spec and arrays disagree, NonFinite where no finite start exists.
+    """
+    return family(spec).steps(spec, inputs, threads, state)
+
+
+def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int = 1) -> Solution:
+    """Return the result arrays, intercept and warnings that ``state`` stands for."""
+    return family(spec).solution(spec, inputs, state, threads)
+
+
+def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
+    """Return what is proven of ``solution``, recomputed from the input arrays."""
+    return family(spec).certify(spec, inputs, solution)

@@ -1,0 +1,55 @@
+"""The engine's own data: input arrays, the state of a solve, what a step and a solution are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtond.contract.result import Termination
+from newtond.contract.trace import Iteration
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Csr:
+    """A canonical sparse matrix (n, d): indptr int64, indices int32 sorted in each row, data float64, no explicit zeros."""
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    data: Vector
+    shape: tuple[int, int]
+
+
+Inputs = Mapping[str, Csr | NDArray[np.float64]]
+"""The arrays of a spec by the names that ``SolveSpec.arrays`` gives: A, b, weights, offset, row_weights, warm_start."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that continues a solve: what a checkpoint holds, and nothing else."""
+
+    iteration: int
+    arrays: Mapping[str, NDArray[np.float64]]
+    scalars: Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One iteration: its record, the state it leaves, and the reason to stop once there is one."""
+
+    record: Iteration
+    state: State
+    termination: Termination | None = None
+    stopping_rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What a state means to the caller: result arrays by name, intercept, warnings in words."""
+
+    arrays: Mapping[str, NDArray[np.float64]]
+    intercept: float | None
+    warnings: tuple[str, ...]
