@@ -7,13 +7,16 @@ NewtondError
 │   ├── InvalidArray                 an upload or an inline array is wrong, and where
 │   ├── UnsupportedFormat            a media type that is not read here, and what to save instead
 │   ├── TooLarge                     over a limit, and which
+│   ├── LengthRequired               a body of unsaid length
 │   ├── NotFound                     no such array, job, problem or result
 │   ├── Conflict                     not now, or not with this key
 │   ├── Gone                         it was there and has been removed
-│   └── NotAcceptable                no such representation
+│   ├── NotAcceptable                no such representation
+│   └── RangeNotSatisfiable          no such bytes
 ├── Unavailable                      the server's to mend: try again later
 │   ├── QueueUnavailable             Redis does not answer
 │   ├── QueueFull                    too many jobs wait
+│   ├── StorageLow                   the data directory is below its low-water mark
 │   └── StorageFull                  the data directory has no room
 └── SolveError                       a job that cannot give an answer
     ├── NonFinite                    the objective is not finite where the solve must start
@@ -77,6 +80,14 @@ class NotAcceptable(RequestError):
     slug, title = "not-acceptable", "Not acceptable"
 
 
+class LengthRequired(RequestError):
+    slug, title = "length-required", "Length required"
+
+
+class RangeNotSatisfiable(RequestError):
+    slug, title = "range-not-satisfiable", "Range not satisfiable"
+
+
 class Unavailable(NewtondError):
     slug, title = "unavailable", "Unavailable"
 
@@ -87,6 +98,10 @@ class QueueUnavailable(Unavailable):
 
 class QueueFull(Unavailable):
     slug, title = "queue-full", "Queue full"
+
+
+class StorageLow(Unavailable):
+    slug, title = "storage-low", "Storage low"
 
 
 class StorageFull(Unavailable):
