@@ -18,10 +18,11 @@ NewtondError
 │   ├── QueueFull                    too many jobs wait
 │   ├── StorageLow                   the data directory is below its low-water mark
 │   └── StorageFull                  the data directory has no room
-└── SolveError                       a job that cannot give an answer
-    ├── NonFinite                    the objective is not finite where the solve must start
-    ├── OutOfMemory                  the plan needs more memory than a worker has
-    └── RetriesExhausted             the worker died at this job too often
+├── SolveError                       a job that cannot give an answer
+│   ├── NonFinite                    the objective is not finite where the solve must start
+│   ├── OutOfMemory                  the plan needs more memory than a worker has
+│   └── RetriesExhausted             the worker died at this job too often
+└── SetupError                       the operator's to mend: what newtond needs to run on this machine
 """
 
 from collections.abc import Mapping
@@ -122,3 +123,7 @@ class OutOfMemory(SolveError):
 
 class RetriesExhausted(SolveError):
     slug, title = "retries-exhausted", "Retries exhausted"
+
+
+class SetupError(NewtondError):
+    slug, title = "setup", "Cannot start"
