@@ -139,7 +139,7 @@ class ArrayStore:
                 raise _not_found(id) from None
 
     def sweep(self) -> int:
-        """Remove what dead writers left in ``incoming/``, as the service does at its start; return how many."""
+        """Remove what dead writers left in ``incoming/``, once, at the start; return how many."""
         with _locked(self._incoming, fcntl.LOCK_EX):
             return sum(_remove_if_abandoned(path) for path in list(self._incoming.iterdir()))
 
@@ -175,7 +175,7 @@ class ArrayStore:
 
     @contextmanager
     def _staging(self) -> Iterator[Path]:
-        """A directory of our own under ``incoming/``, locked while we live so that the sweep leaves it alone."""
+        """A directory of our own under ``incoming/``, locked while we live: the sweep leaves it alone."""
         staging = self._incoming / secrets.token_hex(16)
         with _locked(self._incoming, fcntl.LOCK_SH):
             staging.mkdir()
