@@ -1,0 +1,56 @@
+# Two commands on a fresh Debian or Ubuntu: `make demo` and `make test`. Each installs what it needs into .venv,
+# from the lock file, by hash. Tools are run as modules, so that a blank in this directory's path is no matter.
+
+python ?= python3
+venv := .venv
+run := $(venv)/bin/python
+installed := $(venv)/.installed
+packages := newtond service worker
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint pytest test-slow test-compose openapi lock clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+
+$(installed): requirements-dev.lock pyproject.toml
+	@$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'newtond needs Python 3.11 or newer: make python=python3.NN ...'; exit 1; }
+	@test -x $(run) || $(python) -m venv $(venv) || { echo 'apt-get install python3-venv'; exit 1; }
+	$(run) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(run) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(installed)
+
+demo: $(installed) ## solve a real regression through a server of its own, and draw it
+	$(run) examples/flights.py
+
+test: lint pytest ## what CI runs: style, types, import contracts, tests (all but the slow ones)
+
+lint: $(installed) ## ruff, mypy --strict and the import contracts
+	$(run) -m ruff check .
+	$(run) -m ruff format --check .
+	$(run) -m mypy
+	$(venv)/bin/lint-imports
+
+pytest: $(installed)
+	$(run) -m pytest -m "not slow"
+
+test-slow: $(installed) ## the long drills
+	$(run) -m pytest -m "slow and not compose"
+
+test-compose: $(installed) ## the images, for real: build, solve, kill a worker, restart (needs Docker)
+	$(run) -m pytest -m compose tests/system/test_compose.py
+
+openapi: $(installed) ## write openapi/openapi.json anew
+	$(run) -m service.openapi
+
+lock: $(installed) ## resolve the lock files anew
+	$(run) -m uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
+	  pyproject.toml -o requirements.lock
+	$(run) -m uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
+	  -c requirements.lock pyproject.toml --extra demo --group dev -o requirements-dev.lock
+	$(run) -m uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
+	  -c requirements-dev.lock --group build -o requirements-build.lock
+
+clean: ## remove what was made, .venv included; data of `newtond up` stays
+	rm -rf $(venv) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
