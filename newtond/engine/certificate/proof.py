@@ -1,0 +1,180 @@
+"""Positive definiteness proven in floating point, and the estimates that tell where to try.
+
+Notation: u = 2⁻⁵³, γ_k = k u / (1 − k u), H = Ãᵀ diag(D) Ã + P of order p with P ≥ 0 diagonal,
+t = diag(Ãᵀ diag|D| Ã + P), s = powers of two at least √t, K = diag(s)⁻¹ H diag(s)⁻¹ (an exact scaling: |Kᵢⱼ| ≤ 1).
+
+(1) Forming H. With at most k additions in a row and q rounded factors, |fl(H) − H| ≤ γ_{k+q} (Ãᵀ|D||Ã| + P) entrywise,
+    in any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sec. 3.1).
+    The columns of |D|^½ Ã diag(s)⁻¹ have norm ≤ 1; with at most r entries a row its Gram matrix has norm ≤ r
+    (Cauchy-Schwarz on every row), so the error of K has norm ≤ γ_{k+q} (r + 1).
+(2) Cholesky. If it runs to completion on the symmetric matrix M in floating point, then M + E = RᵀR with
+    |Eᵢⱼ| ≤ γ_{p+1}/(1 − γ_{p+1}) √(mᵢᵢ mⱼⱼ) (Demmel 1989; Higham, Theorem 10.3 and (10.5); Rump, Verification of
+    positive definiteness, BIT 46, 2006). Here mᵢᵢ ≤ 1, so ‖E‖ ≤ p γ_{p+1}/(1 − γ_{p+1}).
+(3) So if Cholesky completes on K − μ diag(s)⁻² − c I with c the sum of both (and 8u for the diagonal's own
+    roundings, and p² 2⁻⁹⁰⁰ far above all underflow), then H ⪰ μ I exactly.
+
+A Cholesky that fails proves nothing, and nothing is then claimed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh, lapack, solve_triangular
+
+from newtond.engine.state import Matrix, Vector
+
+UNIT = 2.0**-53
+INVERSE_STEPS = 12
+
+
+class Pointwise(Protocol):
+    """What ``PredictorLoss.expand`` returns: f(z), ∂f/∂z and ∂²f/∂z², the latter two (n,)."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient(self) -> Vector: ...
+    @property
+    def weights(self) -> Vector: ...
+
+
+class PredictorLoss(Protocol):
+    """A separable loss f(z) = Σ fᵢ(zᵢ), regulariser included, with bounds that hold in spite of rounding.
+
+    ``curvature_floor`` and ``curvature_ceiling`` enclose fᵢ″ over low ≤ zᵢ ≤ high (±inf allowed in, and out);
+    ``gradient_scale`` bounds the sum of the absolute values of the terms whose sum is fᵢ′(zᵢ), so that an entry
+    of ``expand(z).gradient`` is off by at most ``EVALUATION_ULPS`` units of it.
+    """
+
+    def value(self, z: Vector) -> float: ...
+    def expand(self, z: Vector) -> Pointwise: ...
+    def curvature_floor(self, low: Vector, high: Vector) -> Vector: ...
+    def curvature_ceiling(self, low: Vector, high: Vector) -> Vector: ...
+    def gradient_scale(self, z: Vector) -> Vector: ...
+
+
+EVALUATION_ULPS = 32.0
+"""Two function values of at most 4 ulp each, and the products and sums around them, with as much again to spare."""
+
+
+def gamma(k: float) -> float:
+    """Return γ_k, infinite where k u is no longer small."""
+    return k * UNIT / (1.0 - k * UNIT) if k * UNIT < 0.5 else np.inf
+
+
+@dataclass(frozen=True)
+class Form:
+    """A computed H (p, p), its absolute diagonal t (p,), and the most that forming it can be off, relative to t."""
+
+    H: Matrix
+    absolute: Vector
+    error: float
+
+    @property
+    def scale(self) -> Vector:
+        """Powers of two at least √t, 1 where t = 0; (p,)."""
+        _, exponent = np.frexp(np.sqrt(self.absolute))
+        return np.where(self.absolute > 0.0, np.ldexp(1.0, exponent), 1.0)
+
+    @property
+    def margin(self) -> float:
+        """The c of (3)."""
+        p = len(self.absolute)
+        cholesky = p * gamma(p + 1) / (1.0 - gamma(p + 1))
+        return self.error + cholesky + 8.0 * UNIT + p**2 * 2.0**-900
+
+    def scaled(self) -> Matrix:
+        """Return K, (p, p), a new Fortran-ordered array."""
+        s = self.scale
+        K = np.array(self.H, order="F")
+        K /= s[:, None]
+        K /= s
+        return K
+
+    def on(self, kept: NDArray[np.intp]) -> "Form":
+        """Return the principal part that belongs to the kept unknowns."""
+        if len(kept) == len(self.absolute):
+            return self
+        return Form(np.asfortranarray(self.H[np.ix_(kept, kept)]), self.absolute[kept], self.error)
+
+    def exceeds(self, modulus: float) -> bool:
+        """Return whether H ⪰ modulus·I is proven; p³/3 flops."""
+        if not (np.isfinite(self.margin) and np.all(np.isfinite(self.absolute))):
+            return False
+        K = self.scaled()
+        K[np.diag_indices_from(K)] -= modulus / self.scale**2 + self.margin
+        return bool(lapack.dpotrf(K, lower=1, clean=0, overwrite_a=1)[1] == 0)
+
+
+@dataclass(frozen=True)
+class Pivoting:
+    """A pivoted Cholesky of the scaled matrix: which unknowns are kept, which depend on them, and the factor."""
+
+    kept: NDArray[np.intp]
+    dropped: NDArray[np.intp]
+    factor: Matrix
+    coupling: Matrix
+    scale: Vector
+
+    def null_candidates(self) -> Matrix:
+        """Return one direction (p,) a dropped unknown, along which the quadratic form should vanish; (p, k)."""
+        N = np.zeros((len(self.scale), len(self.dropped)))
+        N[self.dropped, np.arange(len(self.dropped))] = 1.0 / self.scale[self.dropped]
+        N[self.kept] = -self._solve_transposed(self.coupling.T) / self.scale[self.kept, None]
+        return N * self.scale[self.dropped]
+
+    def solve(self, v: Vector) -> Vector:
+        """Return H⁻¹ v on the kept unknowns."""
+        s = self.scale[self.kept]
+        half = solve_triangular(self.factor, v / s, lower=True, check_finite=False)
+        return self._solve_transposed(half) / s
+
+    def _solve_transposed(self, v: Matrix) -> Matrix:
+        return np.asarray(solve_triangular(self.factor, v, lower=True, trans="T", check_finite=False))
+
+    def smallest_eigenvalue(self) -> float:
+        """Estimate λ_min of the kept part by inverse iteration from a fixed start."""
+        v = np.cos(1.0 + np.arange(len(self.kept), dtype=np.float64))
+        for _ in range(INVERSE_STEPS):
+            v = self.solve(v)
+            v /= (growth := float(np.linalg.norm(v)))
+        return 1.0 / float(np.linalg.norm(self.solve(v))) if growth > 0.0 else 0.0
+
+
+def pivoting(form: Form, tolerance: float) -> Pivoting:
+    """Factor the scaled form by pivoted Cholesky and stop at the first pivot ≤ tolerance; p³/3 flops."""
+    scale = form.scale
+    L, order, rank, _ = lapack.dpstrf(form.scaled(), tol=tolerance, lower=1, overwrite_a=1)
+    order = order.astype(np.intp) - 1
+    return Pivoting(order[:rank], order[rank:], np.asfortranarray(L[:rank, :rank]), L[rank:, :rank], scale)
+
+
+def lowest_direction(K: Matrix) -> Vector:
+    """Return an approximate eigenvector of the smallest eigenvalue, (p,); p³ flops up to 1,000 unknowns, then 80 p²."""
+    if len(K) <= 1000:
+        return np.asarray(eigh(K, subset_by_index=(0, 0), check_finite=False)[1][:, 0])
+    return lanczos(lambda v: K @ v, len(K), 80)[1]
+
+
+def lanczos(product: Callable[[Vector], Vector], order: int, steps: int) -> tuple[float, Vector]:
+    """Return the lowest Ritz value, an upper bound of λ_min but for rounding, and its vector, from a fixed start."""
+    steps = min(steps, order)
+    basis = np.zeros((steps, order))
+    basis[0] = np.cos(1.0 + np.arange(order, dtype=np.float64))
+    basis[0] /= np.linalg.norm(basis[0])
+    T = np.zeros((steps, steps))
+    for k in range(steps):
+        w = product(basis[k])
+        T[k, k] = float(basis[k] @ w)
+        for _ in range(2):
+            w -= basis[: k + 1].T @ (basis[: k + 1] @ w)
+        beta = float(np.linalg.norm(w))
+        if k + 1 == steps or beta <= 1e-14 * max(abs(T).max(), UNIT):
+            break
+        T[k, k + 1] = T[k + 1, k] = beta
+        basis[k + 1] = w / beta
+    value, vector = np.linalg.eigh(T[: k + 1, : k + 1])
+    return float(value[0]), np.asarray(vector[:, 0] @ basis[: k + 1])

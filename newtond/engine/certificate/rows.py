@@ -1,0 +1,151 @@
+"""The design matrix as the certificate reads it: plain NumPy and SciPy, a chunk of rows at a time.
+
+Every product states how many terms its longest sum has (``terms``), which is what the rounding bounds need.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from newtond.engine.state import Csr, Matrix, Vector
+
+CHUNK_ENTRIES = 1 << 22
+MIN_CHUNK_ROWS = 1 << 13
+DENSIFY_RATIO = 64
+"""A sparse chunk is multiplied densely where that costs at most this many times the flops: BLAS is that much faster."""
+
+Chunk = tuple[slice, "sp.csr_array | Matrix"]
+
+
+class Rows:
+    """Ã = [A, 1] or A, (n, p); the column of ones is never stored."""
+
+    def __init__(self, A: Csr | NDArray[np.float64], intercept: bool) -> None:
+        self._a = A
+        self.intercept = intercept
+        self.n, self.d = A.shape
+        self.p = self.d + intercept
+        per_row = np.diff(A.indptr) if isinstance(A, Csr) else np.full(1, self.d)
+        self.widest = int(per_row.max(initial=0)) + intercept
+        self._squares = float(np.mean(np.square(per_row, dtype=np.float64))) if per_row.size else 0.0
+        self._step = max(
+            1, min(max(MIN_CHUNK_ROWS, math.isqrt(self.n)), CHUNK_ENTRIES // max(self.widest, 1))
+        )
+
+    @property
+    def terms(self) -> int:
+        """The longest chain of additions in a sum over the rows: within a chunk, then over the chunks."""
+        return min(self._step, self.n) + -(-self.n // self._step)
+
+    @property
+    def gram_flops(self) -> float:
+        """What one ``gram`` costs, in multiplications of a dense product."""
+        dense = float(self.d) ** 2
+        return self.n * (min(DENSIFY_RATIO * self._squares, dense) if isinstance(self._a, Csr) else dense)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield (rows, the rows of A), in order."""
+        for low in range(0, self.n, self._step):
+            yield (rows := slice(low, min(low + self._step, self.n))), self._take(rows)
+
+    def _take(self, rows: slice) -> sp.csr_array | Matrix:
+        if not isinstance(self._a, Csr):
+            return np.asarray(self._a[rows])
+        first, last = self._a.indptr[rows.start], self._a.indptr[rows.stop]
+        parts = (
+            self._a.data[first:last],
+            self._a.indices[first:last],
+            self._a.indptr[rows.start : rows.stop + 1] - first,
+        )
+        return sp.csr_array(parts, shape=(rows.stop - rows.start, self.d), copy=False)
+
+    def predictor(self, y: Vector) -> Vector:
+        """Return Ã y, (n,), or (n, k) for k columns."""
+        z = np.empty((self.n, *y.shape[1:]))
+        for rows, block in self.chunks():
+            z[rows] = block @ y[: self.d]
+        return z + y[self.d] if self.intercept else z
+
+    def transpose(self, g: Vector) -> Vector:
+        """Return Ãᵀ g, (p,)."""
+        total = np.zeros(self.p)
+        for rows, block in self.chunks():
+            total[: self.d] += block.T @ g[rows]
+            if self.intercept:
+                total[self.d] += np.sum(g[rows])
+        return total
+
+    def absolute_transpose(self, g: Vector) -> Vector:
+        """Return |Ã|ᵀ g, (p,)."""
+        total = np.zeros(self.p)
+        for rows, block in self.chunks():
+            total[: self.d] += abs(block).T @ g[rows]
+            if self.intercept:
+                total[self.d] += np.sum(g[rows])
+        return total
+
+    def norms(self) -> Vector:
+        """Return ‖ãᵢ‖, (n,)."""
+        squares = np.full(self.n, float(self.intercept))
+        for rows, block in self.chunks():
+            squares[rows] += _entry_squares(block) @ np.ones(self.d)
+        return np.sqrt(squares)
+
+    def column_squares(self, weights: Vector) -> Vector:
+        """Return Σᵢ wᵢ ãᵢⱼ², (p,)."""
+        total = np.zeros(self.p)
+        for rows, block in self.chunks():
+            total[: self.d] += _entry_squares(block).T @ weights[rows]
+            if self.intercept:
+                total[self.d] += np.sum(weights[rows])
+        return total
+
+    def gram(self, weights: Vector) -> Matrix:
+        """Return Ãᵀ diag(w) Ã, (p, p)."""
+        total = np.zeros((self.p, self.p), order="F")
+        for rows, block in self.chunks():
+            w = weights[rows]
+            self._add_gram(total, block, w)
+            if self.intercept:
+                border = block.T @ w
+                total[: self.d, self.d] += border
+                total[self.d, : self.d] += border
+                total[self.d, self.d] += np.sum(w)
+        return total
+
+    def _add_gram(self, total: Matrix, block: sp.csr_array | Matrix, w: Vector) -> None:
+        if isinstance(block, np.ndarray):
+            total[: self.d, : self.d] += block.T @ (w[:, None] * block)
+        elif self.d**2 <= DENSIFY_RATIO * self._squares:
+            self._add_gram(total, block.toarray(), w)
+        else:
+            scaled = sp.csr_array(
+                (block.data * np.repeat(w, np.diff(block.indptr)), block.indices, block.indptr), block.shape
+            )
+            product = (block.T @ scaled).tocoo()
+            total[product.coords[0], product.coords[1]] += product.data
+
+    def image_norms(self, N: Matrix) -> tuple[Vector, Vector]:
+        """Return the largest entry and the sum of squares of each column of Ã N, for N (p, k)."""
+        largest, squares = np.zeros(N.shape[1]), np.zeros(N.shape[1])
+        for _, block in self.chunks():
+            image = block @ N[: self.d] + (N[self.d] if self.intercept else 0.0)
+            largest = np.maximum(largest, np.max(np.abs(image), axis=0, initial=0.0))
+            squares += np.sum(np.square(image), axis=0)
+        return largest, squares
+
+    def integral(self, columns: NDArray[np.intp]) -> bool:
+        """Return whether every entry of these columns of A is an integer below 2³¹, so that small sums are exact."""
+        return all(_integral(block[:, columns]) for _, block in self.chunks())
+
+
+def _entry_squares(block: sp.csr_array | Matrix) -> sp.csr_array | Matrix:
+    return block.power(2) if isinstance(block, sp.csr_array) else np.square(block)
+
+
+def _integral(block: sp.csr_array | Matrix) -> bool:
+    entries = block.data if isinstance(block, sp.csr_array) else block
+    return bool(np.all(entries == np.rint(entries)) and np.all(np.abs(entries) < 2.0**31))

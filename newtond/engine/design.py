@@ -1,0 +1,200 @@
+"""The design matrix as methods see it: products, sweeps and Grams over row blocks, reduced in block order.
+
+Block results are summed in the order of the blocks and shared results are split by output rows, so the same
+matrix gives the same bits for any number of threads.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import count
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from newtond.engine import kernels
+from newtond.engine.block import RowTerms, SparseBlock
+from newtond.engine.kernels import PointwiseKernels
+from newtond.engine.rowblocks.partition import partition
+from newtond.engine.state import Csr, Matrix, Vector
+
+T = TypeVar("T")
+PANEL = 256
+
+threadpool_limits(1)
+
+
+class DesignMatrix:
+    """A of shape (n, d), with an implicit last column of ones where ``intercept``; vectors x have ``width`` entries."""
+
+    def __init__(self, matrix: Csr | Matrix, *, intercept: bool = False, threads: int = 1) -> None:
+        self.blocks = partition(matrix)
+        self.rows, self.columns = matrix.shape
+        self.intercept = intercept
+        self.width = self.columns + intercept
+        self.sparse = isinstance(matrix, Csr)
+        self.nnz = len(matrix.data) if isinstance(matrix, Csr) else matrix.size
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def map(self, work: Callable[[int], T], size: int) -> list[T]:
+        """Return work(0) … work(size − 1), each computed by one of the threads."""
+        if self._pool is None or size == 1:
+            return [work(k) for k in range(size)]
+        results: list[T] = [None] * size  # type: ignore[list-item]
+        counter = count()
+
+        def drain() -> None:
+            while (k := next(counter)) < size:
+                results[k] = work(k)
+
+        for future in [self._pool.submit(drain) for _ in range(min(self.threads, size))]:
+            future.result()
+        return results
+
+    def _split(self, x: Vector) -> tuple[Vector, float]:
+        if self.intercept:
+            return np.ascontiguousarray(x[:-1]), float(x[-1])
+        return x, 0.0
+
+    def _join(self, parts: list[Vector], ones: float) -> Vector:
+        total = np.zeros(self.width)
+        body = total[: self.columns]
+        for part in parts:
+            body += part
+        if self.intercept:
+            total[-1] = ones
+        return total
+
+    def matvec(self, x: Vector) -> Vector:
+        """Return A x (n)."""
+        head, shift = self._split(x)
+        out = np.empty(self.rows)
+
+        def one(k: int) -> None:
+            block = self.blocks[k]
+            block.matvec(head, shift, out[block.first : block.first + block.rows])
+
+        self.map(one, len(self.blocks))
+        return out
+
+    def rmatvec(self, g: Vector) -> Vector:
+        """Return Aᵀ g (width)."""
+
+        def one(k: int) -> tuple[Vector, float]:
+            block = self.blocks[k]
+            part = g[block.first : block.first + block.rows]
+            return block.rmatvec(part), float(part.sum())
+
+        parts = self.map(one, len(self.blocks))
+        return self._join([part for part, _ in parts], sum(ones for _, ones in parts))
+
+    def normal(self, p: Vector, weights: Vector) -> Vector:
+        """Return Aᵀ diag(weights) A p (width) in one pass."""
+        head, shift = self._split(p)
+
+        def one(k: int) -> tuple[Vector, float]:
+            block = self.blocks[k]
+            return block.normal(head, shift, weights[block.first : block.first + block.rows])
+
+        parts = self.map(one, len(self.blocks))
+        return self._join([part for part, _ in parts], sum(ones for _, ones in parts))
+
+    def sweep(
+        self, loss: PointwiseKernels, terms: RowTerms, x: Vector
+    ) -> tuple[float, Vector, Vector, Vector, Vector]:
+        """Return value, gradient (width), predictor, weights and model (n) of a separable loss, in one pass."""
+        head, shift = self._split(x)
+        predictor, weights, model = (np.empty(self.rows) for _ in range(3))
+
+        def one(k: int) -> tuple[float, Vector, float]:
+            block = self.blocks[k]
+            rows = slice(block.first, block.first + block.rows)
+            mine = tuple(term[rows] if term.size > 1 else term for term in terms)
+            return block.sweep(loss, head, shift, mine, predictor[rows], weights[rows], model[rows])  # type: ignore[arg-type]
+
+        parts = self.map(one, len(self.blocks))
+        gradient = self._join([part for _, part, _ in parts], sum(slope for _, _, slope in parts))
+        return sum(value for value, _, _ in parts), gradient, predictor, weights, model
+
+    def squares(self, weights: Vector) -> Vector:
+        """Return diag(Aᵀ diag(weights) A) (width)."""
+
+        def one(k: int) -> tuple[Vector, float]:
+            block = self.blocks[k]
+            part = weights[block.first : block.first + block.rows]
+            return block.squares(part), float(part.sum())
+
+        parts = self.map(one, len(self.blocks))
+        return self._join([part for part, _ in parts], sum(ones for _, ones in parts))
+
+    @cached_property
+    def column_squares(self) -> Vector:
+        """The squared norms of the columns (width)."""
+        return self.squares(np.ones(self.rows))
+
+    @cached_property
+    def gram_products(self) -> Vector:
+        """How many products each row of a Gram's upper triangle takes (columns)."""
+        if not self.sparse:
+            return self.rows * np.arange(self.columns, 0, -1, dtype=np.float64)
+        parts = self.map(self._pairs, len(self.blocks))
+        return np.sum(parts, axis=0, dtype=np.float64)
+
+    def _pairs(self, k: int) -> Vector:
+        block = self.blocks[k]
+        out = np.zeros(self.columns, np.int64)
+        if isinstance(block, SparseBlock):
+            kernels.csr_pairs(block.indptr, block.indices, out)
+        return out
+
+    def _panels(self) -> list[int]:
+        if not self.sparse:  # a BLAS product's bits depend on the panel's shape
+            return [*range(0, self.columns, PANEL), self.columns]
+        share = np.concatenate([[0.0], np.cumsum(self.gram_products)])
+        edges = np.searchsorted(share, np.linspace(0.0, share[-1], self.threads + 1)[1:-1])
+        return [0, *sorted(int(edge) for edge in edges), self.columns]
+
+    def gram(self, weights: Vector) -> Matrix:
+        """Return Aᵀ diag(weights) A (width, width), its upper triangle filled."""
+        out = np.zeros((self.width, self.width))
+        body = out[: self.columns, : self.columns]
+        edges = self._panels()
+
+        def one(k: int) -> None:
+            for block in self.blocks:
+                rows = weights[block.first : block.first + block.rows]
+                block.gram(rows, edges[k], edges[k + 1], body)
+
+        self.map(one, len(edges) - 1)
+        if self.intercept:
+            out[:, -1] = self.rmatvec(weights)
+        return out
+
+    def sparse_sign(self, root: Vector, rows: int, nonzeros: int, key: int) -> Matrix:
+        """Return S diag(root) A (rows, width): S has ``nonzeros`` entries ±1/√nonzeros a column, one a segment."""
+        segments = min(nonzeros, rows)
+        height = -(-rows // segments)
+        out = np.zeros((height * segments, self.width))
+        scale = 1.0 / np.sqrt(segments)
+
+        def one(segment: int) -> None:
+            for block in self.blocks:
+                part = root[block.first : block.first + block.rows]
+                block.sketch(part, key, segment, segments, scale, self.intercept, out)
+
+        self.map(one, segments)
+        return out
+
+    def take(self, rows: NDArray[np.int64]) -> Matrix:
+        """Return the rows of the given numbers, in that order, as a dense array (len(rows), width)."""
+        out = np.ones((len(rows), self.width))
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        for block in self.blocks:
+            low, high = np.searchsorted(ascending, [block.first, block.first + block.rows])
+            if low < high:
+                out[order[low:high], : self.columns] = block.take(ascending[low:high] - block.first)
+        return out

@@ -1,0 +1,28 @@
+"""What is minimised: one file a problem kind, named as the kind; each has ``plan``, ``steps``, ``solution``, ``certify``."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Protocol, cast
+
+from newtond.contract.result import Certificate, Plan
+from newtond.contract.solve import SolveSpec
+from newtond.engine.state import Inputs, Solution, State, Step
+
+
+class Family(Protocol):
+    """The four functions of ``newtond.engine``, for one kind."""
+
+    def plan(self, spec: SolveSpec, inputs: Inputs, threads: int) -> Plan: ...
+
+    def steps(
+        self, spec: SolveSpec, inputs: Inputs, threads: int, state: State | None
+    ) -> Iterator[Step]: ...
+
+    def solution(self, spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution: ...
+
+    def certify(self, spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate: ...
+
+
+def family(spec: SolveSpec) -> Family:
+    """Return the module of the spec's kind."""
+    return cast(Family, import_module(f"{__name__}.{spec.problem.kind}"))

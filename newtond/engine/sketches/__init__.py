@@ -1,0 +1,48 @@
+"""S·J·A for random S: one file a distribution, named as the sketch kind; each has ``apply`` and ``default_rows``.
+
+A sketch is a value: distribution, rows and key. ``apply(design, root, rows, key)`` returns S diag(root) A
+(about rows, width), E[SᵀS] = I, and the same bits for the same key on any number of threads.
+"""
+
+from importlib import import_module
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+
+from newtond.contract.solve import SketchKind
+from newtond.engine.design import DesignMatrix
+from newtond.engine.state import Matrix, Vector
+
+
+class Key(NamedTuple):
+    """What a draw depends on: the seed of the spec and the iteration that draws."""
+
+    seed: int
+    iteration: int
+
+    def bits(self) -> int:
+        """Return 64 bits of the key."""
+        return int(np.random.SeedSequence([self.seed, self.iteration]).generate_state(1, np.uint64)[0])
+
+    def generator(self, stream: int = 0) -> np.random.Generator:
+        """Return a counter-based generator of this key; streams are independent."""
+        sequence = np.random.SeedSequence([self.seed, self.iteration, stream])
+        return np.random.Generator(np.random.Philox(sequence))
+
+
+class Sketch(Protocol):
+    """One distribution of S."""
+
+    def apply(self, design: DesignMatrix, root: Vector, rows: int, key: Key) -> Matrix: ...
+
+    def default_rows(self, n: int, width: int) -> int: ...
+
+
+def sketch(kind: SketchKind) -> Sketch:
+    """Return the sketch of a kind."""
+    return cast(Sketch, import_module(f"{__name__}.{kind}"))
+
+
+def four_per_column(n: int, width: int) -> int:
+    """Return 4 rows a column and at least 50 more than columns: preconditions to a condition number of about 9."""
+    return max(4 * width, width + 50)
