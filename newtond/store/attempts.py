@@ -1,0 +1,109 @@
+"""One attempt at a job: a folder with one writer, holding its trace and its newest two checkpoints."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from newtond.contract.errors import StorageFull
+from newtond.contract.trace import TraceRecord
+from newtond.store.checkpoint import Checkpoint, encode, read
+from newtond.store.files import replace, sync_directory, write_once
+
+TRACE, CHECKPOINT, PREVIOUS, ENDED = "trace.ndjson", "checkpoint", "checkpoint.previous", "ended"
+End = Literal["released", "finished"]
+
+
+class Attempt:
+    """The writer's side of one attempt; only the process that created the folder opens it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.number = int(folder.name)
+        self._trace = os.open(folder / TRACE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def append(self, record: TraceRecord) -> None:
+        """Append one line in one write: a reader sees it whole, or torn at the end. Raises StorageFull."""
+        line = record.model_dump_json(exclude_none=True).encode() + b"\n"
+        if os.write(self._trace, line) < len(line):
+            raise StorageFull("the data directory has no room for a line of the trace")
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint and keep the one before; the trace up to it is made durable first."""
+        os.fsync(self._trace)
+        newest = self.folder / CHECKPOINT
+        if newest.exists():
+            newest.rename(self.folder / PREVIOUS)
+        replace(newest, *encode(checkpoint))
+
+    def end(self, how: End) -> None:
+        """Say that this attempt ended by its own will; one that does not say so died."""
+        end_attempt(self.folder, how)
+
+    def close(self) -> None:
+        """Make the trace durable and close it."""
+        os.fsync(self._trace)
+        os.close(self._trace)
+
+
+def end_attempt(folder: Path, how: End) -> None:
+    """Mark the attempt in ``folder`` as ended by will."""
+    write_once(folder / ENDED, how.encode())
+
+
+def create_attempt(attempts: Path) -> int:
+    """Create the next attempt's folder and return its number, from 1; two callers never get the same one."""
+    attempts.mkdir(exist_ok=True)
+    number = max(numbers(attempts), default=0) + 1
+    while True:
+        try:
+            (attempts / str(number)).mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        sync_directory(attempts)
+        return number
+
+
+def numbers(attempts: Path) -> list[int]:
+    """Return the numbers of the attempts made so far, in order."""
+    try:
+        return sorted(int(folder.name) for folder in attempts.iterdir() if folder.name.isdecimal())
+    except FileNotFoundError:
+        return []
+
+
+def deaths(attempts: Path) -> int:
+    """Return how many attempts ended without saying so."""
+    return sum(not (attempts / str(k) / ENDED).exists() for k in numbers(attempts))
+
+
+def newest_checkpoint(attempts: Path) -> Checkpoint | None:
+    """Return the valid checkpoint of the highest iteration; a damaged one gives way to the one before it."""
+    found = [checkpoint for k in numbers(attempts) if (checkpoint := _checkpoint(attempts / str(k)))]
+    return max(
+        found, key=lambda checkpoint: (checkpoint.iteration, checkpoint.termination is not None), default=None
+    )
+
+
+def _checkpoint(folder: Path) -> Checkpoint | None:
+    return read(folder / CHECKPOINT) or read(folder / PREVIOUS)
+
+
+def merged_trace(attempts: Path, after: int | None) -> list[TraceRecord]:
+    """Return the trace past iteration ``after``, one record an iteration, the latest attempt's."""
+    lines: dict[int, bytes] = {}
+    for k in numbers(attempts):
+        lines.update(_lines(attempts / str(k) / TRACE, -1 if after is None else after))
+    return [TraceRecord.model_validate_json(lines[iteration]) for iteration in sorted(lines)]
+
+
+def _lines(path: Path, after: int) -> Iterator[tuple[int, bytes]]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in content[: content.rfind(b"\n") + 1].splitlines():
+        iteration = int(line[len(b'{"iteration":') : line.index(b",")])
+        if iteration > after:
+            yield iteration, line

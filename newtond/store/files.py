@@ -1,0 +1,49 @@
+"""Files that are whole or absent: written beside, fsynced, then linked or renamed to their name."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_once(path: Path, content: bytes) -> bool:
+    """Give ``path`` this content for good; False, and nothing changed, if it exists already."""
+    beside = write_beside(path, content)
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink()
+    sync_directory(path.parent)
+    return True
+
+
+def replace(path: Path, *parts: bytes | memoryview) -> None:
+    """Give ``path`` this content by rename: a reader sees the old content or the new, never a part."""
+    beside = write_beside(path, *parts)
+    beside.rename(path)
+    sync_directory(path.parent)
+
+
+def write_beside(path: Path, *parts: bytes | memoryview) -> Path:
+    """Write ``parts`` to a new fsynced file in the folder of ``path`` and return it."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with beside.open("xb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,184 @@
+"""A job's write-once files: the truth about every job, whatever becomes of Redis.
+
+jobs/<id>/accepted.json               what was asked, durable before it is acknowledged
+jobs/<id>/cancel                      someone asked to stop
+jobs/<id>/attempts/<k>/trace.ndjson   one line an iteration
+jobs/<id>/attempts/<k>/checkpoint     the solver's whole state, digest-checked, the previous one kept
+jobs/<id>/attempts/<k>/ended          the attempt ended by will: one without it died
+jobs/<id>/finished.json               how it ended, linked to its name: a job finishes once whoever races
+keys/<sha256 of the key>              the accepted job of an idempotency key
+"""
+
+import hashlib
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from newtond.contract.errors import InvalidSpec, NotFound
+from newtond.contract.job import Accepted, Finished
+from newtond.contract.trace import TraceRecord
+from newtond.store import attempts
+from newtond.store.attempts import Attempt
+from newtond.store.checkpoint import Checkpoint
+from newtond.store.files import sync_directory, write_beside, write_once
+
+ACCEPTED, FINISHED, CANCEL, ATTEMPTS = "accepted.json", "finished.json", "cancel", "attempts"
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+JOB_ID = re.compile(f"job_[{CROCKFORD}]{{26}}")
+
+
+def new_job_id() -> str:
+    """Return ``job_`` and a ULID: ids sort by the millisecond they were made in."""
+    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    return "job_" + "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+class JobStore:
+    """The jobs under ``root``; any number of processes may use one directory at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.keys = root.parent / "keys"
+        for folder in (root, self.keys):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._known_finished: set[str] = set()
+
+    def accept(self, accepted: Accepted) -> Accepted:
+        """Make a job durable and return it, or the job that came first with the same idempotency key.
+
+        Raises InvalidSpec if that key came with another request.
+        """
+        if accepted.idempotency_key is not None:
+            accepted = self._claim(self._key_path(accepted.idempotency_key), accepted)
+        self._place(accepted)
+        return accepted
+
+    def _claim(self, key: Path, accepted: Accepted) -> Accepted:
+        if write_once(key, accepted.model_dump_json().encode()):
+            return accepted
+        earlier = Accepted.model_validate_json(key.read_bytes())
+        if (earlier.fingerprint, earlier.task) != (accepted.fingerprint, accepted.task):
+            raise InvalidSpec("this Idempotency-Key was used with another request")
+        return earlier
+
+    def _key_path(self, key: str) -> Path:
+        return self.keys / hashlib.sha256(key.encode()).hexdigest()
+
+    def _place(self, accepted: Accepted) -> None:
+        folder = self.root / accepted.job_id
+        if not folder.exists():
+            self._place_folder(accepted, folder)
+        sync_directory(self.root)
+
+    def _place_folder(self, accepted: Accepted, folder: Path) -> None:
+        new = self.root / f".new-{accepted.job_id}-{secrets.token_hex(8)}"
+        new.mkdir()
+        write_beside(new / ACCEPTED, accepted.model_dump_json().encode()).rename(new / ACCEPTED)
+        sync_directory(new)
+        try:
+            new.rename(folder)
+        except OSError:
+            # Another request with the same key placed the same job first.
+            shutil.rmtree(new)
+            if not folder.exists():
+                raise
+
+    def accepted(self, job_id: str) -> Accepted:
+        """Return what was asked; raises NotFound."""
+        return Accepted.model_validate_json((self._folder(job_id) / ACCEPTED).read_bytes())
+
+    def finished(self, job_id: str) -> Finished | None:
+        """Return how the job ended, None while it has not; raises NotFound."""
+        try:
+            return Finished.model_validate_json((self._folder(job_id) / FINISHED).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def is_finished(self, job_id: str) -> bool:
+        """Say whether the job has ended, without reading how."""
+        return (self.root / job_id / FINISHED).exists()
+
+    def finish(self, finished: Finished) -> bool:
+        """End a job; False if it had ended already, and then nothing is changed. Raises NotFound."""
+        folder = self._folder(finished.job_id)
+        return write_once(folder / FINISHED, finished.model_dump_json().encode())
+
+    def request_cancel(self, job_id: str) -> None:
+        """Ask whoever runs the job to stop, for good: the wish survives Redis. Raises NotFound."""
+        write_once(self._folder(job_id) / CANCEL, b"")
+
+    def cancel_requested(self, job_id: str) -> bool:
+        """Say whether a stop was asked for; costs one stat."""
+        return (self.root / job_id / CANCEL).exists()
+
+    def new_attempt(self, job_id: str) -> int:
+        """Create the next attempt's folder and return its number, from 1; raises NotFound."""
+        return attempts.create_attempt(self._folder(job_id) / ATTEMPTS)
+
+    def attempt(self, job_id: str, number: int) -> Attempt:
+        """Open an attempt made by ``new_attempt`` for its one writer."""
+        return Attempt(self.root / job_id / ATTEMPTS / str(number))
+
+    def end_attempt(self, job_id: str, number: int, how: attempts.End) -> None:
+        """Mark an attempt as ended by will."""
+        attempts.end_attempt(self.root / job_id / ATTEMPTS / str(number), how)
+
+    def attempts(self, job_id: str) -> int:
+        """Return how many attempts have been made."""
+        return max(attempts.numbers(self.root / job_id / ATTEMPTS), default=0)
+
+    def deaths(self, job_id: str) -> int:
+        """Return how many attempts ended without saying so (or run now)."""
+        return attempts.deaths(self.root / job_id / ATTEMPTS)
+
+    def trace(self, job_id: str, after: int | None = None) -> list[TraceRecord]:
+        """Return the trace past iteration ``after``, merged over the attempts; raises NotFound."""
+        return attempts.merged_trace(self._folder(job_id) / ATTEMPTS, after)
+
+    def checkpoint(self, job_id: str) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole, None if there is none."""
+        return attempts.newest_checkpoint(self.root / job_id / ATTEMPTS)
+
+    def ids(self, after: str | None = None) -> list[str]:
+        """Return the job ids older than ``after`` (a cursor), the newest first."""
+        names = (folder.name for folder in self.root.iterdir() if not folder.name.startswith("."))
+        return sorted((name for name in names if after is None or name < after), reverse=True)
+
+    def unfinished(self) -> Iterator[str]:
+        """Yield the ids of the jobs that have not ended, the oldest first."""
+        for job_id in reversed(self.ids()):
+            if job_id in self._known_finished:
+                continue
+            if self.is_finished(job_id):
+                self._known_finished.add(job_id)
+            else:
+                yield job_id
+
+    def arrays_in_use(self) -> set[str]:
+        """Return the ids of the arrays that an unfinished job reads."""
+        return {array for job_id in self.unfinished() for array in self._arrays(job_id)}
+
+    def _arrays(self, job_id: str) -> list[str]:
+        try:
+            return [array for array in self.accepted(job_id).spec.arrays().values() if isinstance(array, str)]
+        except NotFound:  # purged since it was listed
+            return []
+
+    def delete(self, job_id: str) -> None:
+        """Purge a job and free its idempotency key; raises NotFound."""
+        accepted = self.accepted(job_id)
+        if accepted.idempotency_key is not None:
+            self._key_path(accepted.idempotency_key).unlink(missing_ok=True)
+        trash = self.root / f".purged-{job_id}-{secrets.token_hex(8)}"
+        (self.root / job_id).rename(trash)
+        sync_directory(self.root)
+        shutil.rmtree(trash)
+
+    def _folder(self, job_id: str) -> Path:
+        folder = self.root / job_id
+        if not JOB_ID.fullmatch(job_id) or not folder.is_dir():
+            raise NotFound(f"there is no job {job_id}")
+        return folder
