@@ -66,6 +66,7 @@ class Job(Model):
     inputs: dict[str, ArrayId] = {}
     warnings: list[str] = []
     error: ProblemDetail | None = None
+    plan: Plan | None = None
     links: dict[str, str] = {}
 
 

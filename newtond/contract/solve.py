@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from newtond.contract.array import ArrayInput
+from newtond.contract.array import ArrayInput, ArrayRole
 from newtond.contract.model import Model
 from newtond.contract.problem import PROBLEMS, ProblemArrays, ProblemSpec
 
@@ -117,3 +117,16 @@ ARRAY_POINTERS = {
     "offset": "/regulariser/offset",
 }
 """The JSON pointer of each array name that ``SolveSpec.arrays`` yields, for errors."""
+
+COMMON_INPUTS = {
+    "row_weights": ArrayRole(shape=("n",), required=False, meaning="v, the weight of each row's residual"),
+    "weights": ArrayRole(shape=("n",), required=False, meaning="w, the regulariser's weight of each row"),
+    "offset": ArrayRole(shape=("n",), required=False, meaning="z̄, what the regulariser pulls Ax to"),
+    "warm_start": ArrayRole(shape=("d",), required=False, meaning="x to start from"),
+}
+"""The arrays that every family takes besides its own ``inputs``, by the names that ``SolveSpec.arrays`` yields."""
+
+
+def array_roles(kind: str) -> dict[str, ArrayRole]:
+    """Return what each array that this kind takes means, its own first."""
+    return PROBLEMS[kind].inputs | COMMON_INPUTS

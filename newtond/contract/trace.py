@@ -40,3 +40,11 @@ class TraceRecord(Iteration):
     seconds: float
     attempt: int
     peak_memory: int
+
+
+class TracePage(Model):
+    """A page of a trace; ``after`` is the last iteration seen, to ask for what follows."""
+
+    records: list[TraceRecord]
+    after: int | None = None
+    finished: bool
