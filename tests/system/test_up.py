@@ -1,0 +1,174 @@
+"""``newtond up`` for real: it serves, it survives what dies, it leaves nothing behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import psutil
+import pytest
+
+Answer = TypeVar("Answer")
+READY_IN = 60.0
+SOLVE = {
+    "problem": {"kind": "hyperbolic", "function": "exp"},
+    "A": [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]],
+    "b": [1.1, 2.6, 7.5, 20.1],
+}
+
+
+class Up:
+    """One ``newtond up`` and what it says."""
+
+    def __init__(self, data: Path, *flags: str, **settings: str) -> None:
+        command = [
+            Path(sys.executable).with_name("newtond"),
+            "up",
+            "--port",
+            "0",
+            "--data-dir",
+            str(data),
+            *flags,
+        ]
+        self.words = data.with_name(f"words-{time.monotonic_ns()}.log")
+        with self.words.open("wb") as sink:
+            self.process = psutil.Popen(
+                command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **settings}
+            )
+
+    def said(self, pattern: str) -> re.Match[str]:
+        """Wait until it has said this."""
+        return wait_for(lambda: re.search(pattern, self.words.read_text()), READY_IN, self.words.read_text)
+
+    def url(self) -> str:
+        return self.said(r"is ready\n  API +(\S+)")[1]
+
+    def child(self, word: str) -> psutil.Process:
+        found = [
+            child for child in self.process.children() if any(word in arg for arg in child.cmdline()[:3])
+        ]
+        assert len(found) == 1, [child.cmdline() for child in self.process.children()]
+        return found[0]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return int(self.process.wait(timeout=20))
+
+
+def wait_for(ask: Callable[[], Answer | None], seconds: float, explain: Callable[[], str] = str) -> Answer:
+    deadline = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, explain()
+        time.sleep(0.05)
+    return answer
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    started: list[Up] = []
+
+    def begin(*flags: str, **settings: str) -> Up:
+        started.append(Up(tmp_path / "a data directory", *flags, **settings))
+        return started[-1]
+
+    yield begin
+    for up in started:
+        if up.process.is_running():
+            up.stop()
+
+
+def solve(url: str) -> dict[str, object]:
+    answer = httpx.post(f"{url}/solve", json=SOLVE, headers={"Prefer": "wait=50"}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    job: dict[str, object] = answer.json()
+    return job
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running() and process.status() != "zombie"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_serves_and_stops_clean(start: Callable[..., Up], tmp_path: Path, number: signal.Signals) -> None:
+    up = start()
+    url = up.url()
+    assert httpx.get(f"{url}/docs").status_code == 200
+    family = up.process.children(recursive=True)
+    sockets = [
+        entry for child in family for entry in child.net_connections("tcp") if entry.status == "LISTEN"
+    ]
+    assert {entry.laddr.ip for entry in sockets} == {"127.0.0.1"}
+    assert len({entry.laddr.port for entry in sockets}) == 1
+    before = time.monotonic()
+    assert up.stop(number) == 0
+    assert time.monotonic() - before < 10
+    assert alive(family) == []
+    assert not (tmp_path / "a data directory" / "valkey.socket.json").exists()
+
+
+def test_it_solves_before_and_after_each_child_is_killed(start: Callable[..., Up]) -> None:
+    up = start()
+    url = up.url()
+    assert solve(url)["status"] == "succeeded"
+    for word in ("valkey-server", "service", "worker"):
+        victim = up.child(word)
+        victim.kill()
+        victim.wait(10)
+        wait_for(lambda: is_ready(url), READY_IN, up.words.read_text)
+        assert solve(url)["status"] == "succeeded", word
+        assert up.child(word).pid != victim.pid
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_nothing_outlives_a_killed_supervisor_and_the_next_one_starts(start: Callable[..., Up]) -> None:
+    first = start()
+    first_url = first.url()
+    job = solve(first_url)
+    family = first.process.children(recursive=True)
+    first.process.kill()
+    second = start()
+    url = second.url()
+    assert alive(family) == []
+    assert httpx.get(f"{url}/jobs/{job['id']}").json()["status"] == "succeeded"
+
+
+def test_one_data_directory_has_one_supervisor(start: Callable[..., Up]) -> None:
+    first = start()
+    first.url()
+    second = start()
+    assert second.process.wait(timeout=20) == 1
+    assert f"is in use by `newtond up`, process {first.process.pid}" in second.words.read_text()
+    assert len(second.words.read_text().splitlines()) == 1
+
+
+def test_a_taken_port_is_said_in_one_line(start: Callable[..., Up], tmp_path: Path) -> None:
+    port = start().url().rpartition(":")[2]
+    second = Up(tmp_path / "other data", "--port", port)
+    assert second.process.wait(timeout=20) == 1
+    assert second.words.read_text().startswith(f"newtond: cannot listen on 127.0.0.1:{port}: ")
+    assert len(second.words.read_text().splitlines()) == 1
+
+
+def test_it_gives_up_on_a_child_that_dies_at_once_again_and_again(start: Callable[..., Up]) -> None:
+    up = start(NEWTOND_LOG_LEVEL="shouting")
+    assert up.process.wait(timeout=60) == 1
+    assert re.search(r"newtond: \S+ ended with status \d+ at once, 5 times in a row", up.words.read_text())
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--port", "70000"), ("--workers", "0"), ("--threads", "many")])
+def test_a_wrong_setting_is_named(start: Callable[..., Up], flag: str, value: str) -> None:
+    up = start(flag, value)
+    assert up.process.wait(timeout=20) == 2
+    assert f"newtond: NEWTOND_{flag[2:].upper()}: " in up.words.read_text()
