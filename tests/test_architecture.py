@@ -40,8 +40,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("path", "line", "contract"),
     [
         ("service/settings.py", "import worker", "Service and worker stand beside each other"),
-        ("newtond/contract/trace.py", "import newtond.store.arrays", "newtond: the command starts processes"),
-        ("newtond/another.py", "import math", "newtond: the command starts processes"),
+        ("newtond/contract/trace.py", "import newtond.store.arrays", "newtond: command, store and engine"),
+        ("newtond/another.py", "import math", "newtond: command, store and engine"),
         ("newtond/engine/block.py", "import newtond.engine.design", "newtond.engine: problems, methods"),
         ("newtond/engine/another.py", "import math", "newtond.engine: problems, methods"),
         (
