@@ -1,0 +1,91 @@
+"""Matrix-free and sketched Hessians: conjugate gradients on exact products, a preconditioner from elsewhere.
+
+Source of the sketched form: Rokhlin, Tygert (2008), Avron, Maymounkov, Toledo (Blendenpik, 2010): the
+triangular factor of a sketch of √D A preconditions AᵀDA to a condition number that depends on neither A nor D.
+Difference from the papers of newtond's problems: there the sketch *is* the Hessian (see `sampled`); here
+products are exact, so the rate does not depend on the sketch's accuracy.
+"""
+
+import numpy as np
+from scipy.linalg import qr, solve_triangular
+
+from newtond.contract.solve import SketchKind
+from newtond.contract.trace import SketchUse
+from newtond.engine.hessians import Direction, Request
+from newtond.engine.hessians.conjugate_gradients import Operator, conjugate_gradients
+from newtond.engine.objective import Objective
+from newtond.engine.sketches import sketch
+from newtond.engine.state import Matrix, Vector
+
+FEWEST = 200
+
+
+def solve(
+    objective: Objective, request: Request, precondition: Operator, diagonal: Vector, used: SketchUse | None
+) -> Direction | None:
+    """Return the direction by conjugate gradients, or None where the true curvature is seen to be negative."""
+    weights = request.curvature.weights if request.exact else request.curvature.model
+    shift = objective.penalty.ridge + request.damping * diagonal
+
+    def product(p: Vector) -> Vector:
+        return objective.design.normal(p, weights) + shift * p
+
+    most = max(FEWEST, 2 * min(objective.design.width, 500))
+    found = conjugate_gradients(product, -request.gradient, precondition, request.accuracy, most)
+    if found.negative and request.exact:
+        return None
+    square = -float(request.gradient @ found.vector)
+    decrement = float(np.sqrt(max(square, 0.0)))
+    return Direction(found.vector, decrement, found.solved, found.iterations, used)
+
+
+class FreeHessian:
+    """Never forms a d × d array: preconditioned by the diagonal of the model Hessian."""
+
+    def direction(self, objective: Objective, request: Request) -> Direction | None:
+        """Return −H⁻¹g by conjugate gradients; see ``solve``."""
+        diagonal = objective.design.squares(request.curvature.model) + objective.penalty.ridge
+        diagonal[diagonal <= 0.0] = 1.0
+        scale = (1.0 + request.damping) * diagonal
+        return solve(objective, request, lambda r: r / scale, diagonal, None)
+
+
+class SketchedHessian:
+    """Preconditioned by the triangular factor of S √model A; twice the rows each time ``escalation`` grows."""
+
+    def __init__(self, kind: SketchKind, rows: int | None) -> None:
+        self.kind, self.rows = kind, rows
+
+    def direction(self, objective: Objective, request: Request) -> Direction | None:
+        """Return −H⁻¹g by conjugate gradients; see ``solve``."""
+        design, drawn = objective.design, sketch(self.kind)
+        rows = self.rows or drawn.default_rows(design.rows, design.width)
+        rows <<= request.escalation
+        image = drawn.apply(design, np.sqrt(request.curvature.model), rows, request.key)
+        ridge = objective.penalty.ridge
+        diagonal = np.einsum("ij,ij->j", image, image) + ridge
+        diagonal[diagonal <= 0.0] = 1.0
+        factor = triangular_factor(image, ridge + request.damping * diagonal, diagonal)
+        scale = 1.0 / np.sqrt(diagonal)
+
+        def precondition(r: Vector) -> Vector:
+            half = solve_triangular(factor, scale * r, trans="T", check_finite=False)
+            return scale * solve_triangular(factor, half, check_finite=False)
+
+        return solve(objective, request, precondition, diagonal, SketchUse(kind=self.kind, rows=len(image)))
+
+
+def triangular_factor(image: Matrix, shift: Vector, diagonal: Vector) -> Matrix:
+    """Return R with RᵀR = D^{-1/2}(imageᵀimage + diag(shift))D^{-1/2} + u I, D = diag(diagonal), by QR.
+
+    By QR and never by Cholesky of the Gram: a condition number of 1e8 of A must survive.
+    """
+    width = len(diagonal)
+    scale = 1.0 / np.sqrt(diagonal)
+    rounding = float(np.finfo(np.float64).eps)
+    stacked = np.zeros((len(image) + width, width), order="F")
+    stacked[: len(image)] = image * scale
+    tail = np.sqrt(shift * scale * scale + rounding * rounding * width)
+    stacked[len(image) + np.arange(width), np.arange(width)] = tail
+    factor: Matrix = qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:width]
+    return factor

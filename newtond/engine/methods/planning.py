@@ -1,0 +1,150 @@
+"""``hessian: auto``: which way to solve, decided from counts and never from clocks, and said in words.
+
+The constants are rough costs of a basic operation in nanoseconds on one core; only their ratios decide.
+"""
+
+import numpy as np
+
+from newtond.contract.errors import InvalidSpec
+from newtond.contract.result import Plan
+from newtond.contract.solve import SolveSpec
+from newtond.engine.hessians import Hessian
+from newtond.engine.hessians.dense import DenseHessian
+from newtond.engine.hessians.krylov import FreeHessian, SketchedHessian
+from newtond.engine.hessians.sampled import SampledHessian, default_rows
+from newtond.engine.objective import Objective
+from newtond.engine.sketches import sketch
+from newtond.engine.state import Vector
+
+LARGEST_DENSE = 5000
+PRODUCT, FLOP, ENTRY = 1.0, 0.05, 1.0
+PRODUCTS_A_STEP = 13
+STEPS = 8
+GIGA = 1e9
+
+
+def make_plan(spec: SolveSpec, objective: Objective, floor: Vector, start: str) -> Plan:
+    """Return the plan; raises InvalidSpec where the papers' method is asked for and D > 0 is not certain."""
+    convex = bool((floor >= 0.0).all())
+    choice, why = _choice(spec, objective)
+    if choice == "paper":
+        _require_positive(floor)
+    design = objective.design
+    rows = _sketch_rows(spec, choice, design.rows, design.width)
+    cost = _cost(choice, objective, rows)
+    return Plan(
+        hessian=choice,
+        why=why,
+        start="the warm start given" if spec.warm_start is not None else start,
+        sketch_rows=rows,
+        convex=convex,
+        convexity=_convexity(floor, convex),
+        memory_bytes=_memory(choice, objective, rows),
+        full_passes=_passes(choice),
+        seconds=float(f"{STEPS * cost / GIGA / design.threads:.2g}"),
+        warnings=_warnings(choice, spec, objective),
+    )
+
+
+def make_hessian(plan: Plan, spec: SolveSpec) -> Hessian:
+    """Return the Hessian that a plan names."""
+    match plan.hessian:
+        case "exact":
+            return DenseHessian()
+        case "sketch":
+            return SketchedHessian(spec.solver.sketch.kind, spec.solver.sketch.rows)
+        case "paper":
+            return SampledHessian(spec.solver.sketch.rows)
+        case "free":
+            return FreeHessian()
+
+
+def _choice(spec: SolveSpec, objective: Objective) -> tuple[str, str]:  # type: ignore[return]
+    asked, width = spec.solver.hessian, objective.design.width
+    if asked == "paper":
+        return "paper", "asked for: the papers' sampled Hessian, whole steps"
+    if asked == "sketch":
+        return "sketch", f"asked for: {spec.solver.sketch.kind} preconditioner, exact Hessian products"
+    if asked == "exact":
+        if width > 4 * LARGEST_DENSE:
+            raise InvalidSpec(
+                f"an exact Hessian of {width} columns needs {8 * width**2 / GIGA:.0f} GB twice; use 'auto'",
+                source={"pointer": "/solver/hessian"},
+            )
+        return "exact", "asked for: AᵀDA and its Cholesky factor"
+    if width > LARGEST_DENSE:
+        return "free", f"{width} columns: no d × d array; conjugate gradients scaled by the diagonal"
+    exact, drawn = _cost("exact", objective, None), _cost("sketch", objective, 4 * width)
+    if exact <= drawn:
+        return (
+            "exact",
+            f"the Gram's {objective.design.gram_products.sum():.2g} products cost less than a sketch",
+        )
+    return "sketch", (
+        f"the Gram's {objective.design.gram_products.sum():.2g} products cost {exact / drawn:.1f} times "
+        "a sketched preconditioner and its products"
+    )
+
+
+def _sketch_rows(spec: SolveSpec, choice: str, n: int, width: int) -> int | None:
+    if choice == "sketch":
+        return spec.solver.sketch.rows or sketch(spec.solver.sketch.kind).default_rows(n, width)
+    if choice == "paper":
+        return spec.solver.sketch.rows or default_rows(n, width)
+    return None
+
+
+def _cost(choice: str, objective: Objective, rows: int | None) -> float:
+    """Return rough nanoseconds of one iteration."""
+    design = objective.design
+    sweep = 2 * ENTRY * design.nnz + 5 * design.rows
+    if choice == "exact":
+        product = PRODUCT if design.sparse else FLOP * 2
+        return sweep + product * float(design.gram_products.sum()) + FLOP * design.width**3 / 3
+    if choice == "sketch":
+        factor = 2 * FLOP * (rows or 0) * design.width**2
+        return sweep * (1 + PRODUCTS_A_STEP) + 8 * ENTRY * design.nnz + factor
+    if choice == "paper":
+        return sweep * 32 + FLOP * (rows or 0) * design.width**2
+    return sweep * 50
+
+
+def _memory(choice: str, objective: Objective, rows: int | None) -> int:
+    design = objective.design
+    vectors = 8 * 12 * design.rows
+    if choice == "exact":
+        return vectors + 3 * 8 * design.width**2
+    if choice in ("sketch", "paper"):
+        return vectors + 3 * 8 * (rows or 0) * design.width
+    return vectors + 8 * 64 * design.width
+
+
+def _passes(choice: str) -> str:
+    each = {"exact": "2 and a Gram", "sketch": f"2, a sketch and about {PRODUCTS_A_STEP} products"}
+    return f"about {STEPS} iterations of " + each.get(
+        choice, "2 and 33 for the scores" if choice == "paper" else "2 and up to some hundred products"
+    )
+
+
+def _require_positive(floor: Vector) -> None:
+    bad = np.flatnonzero(floor <= 0.0)
+    if bad.size:
+        raise InvalidSpec(
+            "hessian 'paper' samples the diagonal D of the Hessian and needs D > 0 everywhere: "
+            f"{bad.size} rows are not strictly convex (the first is row {bad[0]}); "
+            "use regulariser.weights 'convex' with a margin",
+            source={"pointer": "/solver/hessian", "rows": bad[:100].tolist()},
+        )
+
+
+def _convexity(floor: Vector, convex: bool) -> str:
+    if convex:
+        return "convex: every row's curvature is non-negative everywhere, so a minimum is the global one"
+    count = int(np.count_nonzero(floor < 0.0))
+    return f"not known to be convex: {count} rows have negative curvature somewhere; answers are local"
+
+
+def _warnings(choice: str, spec: SolveSpec, objective: Objective) -> list[str]:
+    if choice == "free" and spec.regulariser.ridge == 0.0:
+        return ["matrix-free: slow where the columns are ill-conditioned beyond their scales; a ridge helps"]
+    return []

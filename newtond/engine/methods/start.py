@@ -1,0 +1,80 @@
+"""Where to start: a point from which few steps are needed, and never a stationary one."""
+
+import numpy as np
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from newtond.engine.hessians import Hessian, Request
+from newtond.engine.hessians.dense import DenseHessian
+from newtond.engine.hessians.krylov import FreeHessian
+from newtond.engine.objective import Curvature, Objective
+from newtond.engine.sketches import Key
+from newtond.engine.state import Vector
+
+SWEEPS = 200
+SWEEP, PRODUCT, FLOP = 3.0, 1.0, 0.05
+STREAM = 4
+EIGEN_ITERATIONS = 20
+
+
+def linearised(objective: Objective, target: Vector, weights: Vector) -> Vector:
+    """Return the x (width) that minimises ½ Σ weightsᵢ (aᵢ·x − targetᵢ)² + the penalty.
+
+    With target t = f⁻¹(b) and weights v f'(t)² this is the Gauss-Newton model of the loss at its best
+    conceivable predictor: for exp, the log-linear fit weighted by b². By Cholesky where that costs no more
+    than 200 sweeps, else by conjugate gradients to 1e-3.
+    """
+    design, penalty = objective.design, objective.penalty
+    gradient = -design.rmatvec(weights * target) - penalty.ridge * penalty.centre
+    request = Request(gradient, Curvature(weights, weights), 0.0, False, 1e-3, Key(0, 0))
+    found = _solver(objective).direction(objective, request)
+    if found is None or not np.isfinite(found.vector).all():
+        return np.zeros(design.width)
+    return found.vector
+
+
+def _solver(objective: Objective) -> Hessian:
+    design = objective.design
+    factor = PRODUCT * float(design.gram_products.sum()) + FLOP * design.width**3 / 3
+    return DenseHessian() if factor <= SWEEPS * SWEEP * design.nnz else FreeHessian()
+
+
+def spectral(objective: Objective, squares: Vector, weights: Vector, key: Key) -> Vector:
+    """Return α y, y the leading eigenvector of Aᵀ diag(weights · squares) A in scaled columns, α by least squares.
+
+    The start of an even f, where only zᵢ² ≈ squaresᵢ is known: x and −x are equally good. Where no row tells
+    anything (squares = 0) it is a random vector of the key, since x = 0 is stationary.
+    """
+    design = objective.design
+    norms = np.sqrt(design.column_squares)
+    scale = 1.0 / np.where(norms > 0.0, norms, 1.0)
+    random = key.generator(STREAM).standard_normal(design.width)
+    direction = scale * _leading(objective, weights * squares, scale, random)
+    z = design.matvec(direction)
+    fourth = float(np.sum(weights * z**4))
+    size = np.sqrt(float(np.sum(weights * squares * z**2)) / fourth) if fourth > 0.0 else 0.0
+    if size > 0.0:
+        return size * direction
+    return 0.1 * direction / max(float(np.abs(z).max()), np.finfo(float).tiny)
+
+
+def _leading(objective: Objective, weights: Vector, scale: Vector, random: Vector) -> Vector:
+    width = objective.design.width
+    if width == 1 or not weights.any():
+        return random
+
+    def product(y: Vector) -> Vector:
+        return scale * objective.design.normal(scale * np.ravel(y), weights)
+
+    operator = LinearOperator((width, width), matvec=product, dtype=np.float64)
+    try:
+        vector: Vector = eigsh(operator, k=1, v0=random, tol=1e-2, maxiter=EIGEN_ITERATIONS)[1][:, 0]
+    except ArpackNoConvergence:
+        return product(product(random))
+    return vector
+
+
+def best(objective: Objective, candidates: list[Vector]) -> Vector:
+    """Return the candidate with the lowest finite objective; the first where none is finite."""
+    values = [objective.expand(x).value for x in candidates]
+    finite = [value if np.isfinite(value) else np.inf for value in values]
+    return candidates[int(np.argmin(finite))]

@@ -1,0 +1,193 @@
+"""Regularised exponential, cosh and sinh regression.
+
+    F(x) = ½ Σ vᵢ (f(zᵢ) − bᵢ)² + ½ Σ wᵢ² (zᵢ − z̄ᵢ)² + ½ λ‖x‖²,   z = A x,  f = exp, cosh or sinh     (1)
+    ∇F = Aᵀ(v∘f'∘(f − b) + w²∘(z − z̄)) + λ x                                                           (2)
+    ∇²F = Aᵀ diag(v∘(f'² + (f − b)∘f'') + w²) A + λ I                                                   (3)
+
+The curvature of a row (v = 1, w = 0) is 2e^{2z} − b e^z for exp, 2cosh² z − 1 − b cosh z for cosh and
+2sinh² z + 1 − b sinh z for sinh: a quadratic 2u² − b u + c in u = f(z), least at u = b/4. So F is convex for
+every A where wᵢ² ≥ vᵢ τ(bᵢ): τ = max(b, 0)²/8 for exp; b − 1 if b ≤ 4, else 1 + b²/8, for cosh; b²/8 − 1
+for sinh.
+
+Source: Li, Song, Zhou: Solving Regularized Exp, Cosh and Sinh Regression Problems, arXiv:2303.15725.
+Differences from the source: w is optional; v, z̄, λ and an intercept are added; the threshold is the tightest
+row-wise one; the iteration is globalised, and a sketch preconditions rather than replaces the Hessian (the
+paper's own iteration is ``hessian: paper``).
+"""
+
+from functools import cache
+
+import numpy as np
+
+from newtond.contract.problem import HyperbolicProblem
+from newtond.contract.solve import SolveSpec
+from newtond.engine.kernels import exp, kernel, specialise
+from newtond.engine.methods.start import best, linearised, spectral
+from newtond.engine.regression import Link, Regression, RegressionFamily
+from newtond.engine.sketches import Key
+from newtond.engine.state import Vector
+
+
+@kernel
+def exp_row(z, b):
+    """Value, first and second derivative and Gauss-Newton curvature of ½ (eᶻ − b)²."""
+    u = exp(z)
+    residual = u - b
+    return 0.5 * residual * residual, u * residual, u * (u + residual), u * u
+
+
+@kernel
+def cosh_row(z, b):
+    """As ``exp_row``, of ½ (cosh z − b)²."""
+    grown, shrunk = exp(z), exp(-z)
+    u, slope = 0.5 * (grown + shrunk), 0.5 * (grown - shrunk)
+    residual = u - b
+    return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
+
+
+@kernel
+def sinh_row(z, b):
+    """As ``exp_row``, of ½ (sinh z − b)²; sinh by its series below |z| = 0.3, where the difference cancels."""
+    grown, shrunk = exp(z), exp(-z)
+    y = z * z
+    p = 1.0 + y / 72.0 * (1.0 + y / 110.0 * (1.0 + y / 156.0))
+    series = z * (1.0 + y / 6.0 * (1.0 + y / 20.0 * (1.0 + y / 42.0 * p)))
+    u = series if y < 0.09 else 0.5 * (grown - shrunk)
+    slope = 0.5 * (grown + shrunk)
+    residual = u - b
+    return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
+
+
+def floor_exp(b: Vector, low: Vector, high: Vector) -> Vector:
+    """Return the least 2u² − b u for u between e^low and e^high."""
+    return _quadratic_floor(b, 0.0, np.exp(low), np.exp(high))
+
+
+def floor_cosh(b: Vector, low: Vector, high: Vector) -> Vector:
+    """Return the least 2u² − b u − 1 for u between the least and the largest cosh on [low, high]."""
+    nearest = np.where((low <= 0.0) & (high >= 0.0), 0.0, np.minimum(np.abs(low), np.abs(high)))
+    return _quadratic_floor(b, -1.0, np.cosh(nearest), np.cosh(np.maximum(np.abs(low), np.abs(high))))
+
+
+def floor_sinh(b: Vector, low: Vector, high: Vector) -> Vector:
+    """Return the least 2u² − b u + 1 for u between sinh low and sinh high."""
+    return _quadratic_floor(b, 1.0, np.sinh(low), np.sinh(high))
+
+
+def _quadratic_floor(b: Vector, constant: float, low: Vector, high: Vector) -> Vector:
+    u = np.clip(0.25 * b, low, high)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return u * (2.0 * u - b) + constant
+
+
+def _start(regression: Regression) -> Vector:
+    """Return the better of x = 0 and the linearised fit on the rows whose b is in the range of f."""
+    target = regression.link.inverse(regression.target)
+    usable = np.isfinite(target)
+    data = regression.scale * np.where(usable, regression.link.slope(np.where(usable, target, 0.0)) ** 2, 0.0)
+    weights = data + regression.omega
+    pulled = data * np.where(usable, target, 0.0) + regression.omega * regression.offset
+    fitted = linearised(regression.objective, pulled / np.where(weights > 0.0, weights, 1.0), weights)
+    return best(regression.objective, [fitted, np.zeros(regression.design.width)])
+
+
+def _start_cosh(regression: Regression) -> Vector:
+    """Return the spectral start on arcosh(b)²; x = 0 is stationary whatever b is."""
+    squares = np.arccosh(np.maximum(regression.target, 1.0)) ** 2
+    weights = np.broadcast_to(regression.scale, regression.design.rows)
+    return spectral(regression.objective, squares, weights, Key(regression.spec.solver.seed, 0))
+
+
+def _remark_exp(regression: Regression) -> list[str]:
+    said = _remark_range(regression)
+    unreachable = int(np.count_nonzero(regression.target <= 0.0))
+    if unreachable:
+        said.append(
+            f"{unreachable} rows have b ≤ 0, which exp cannot reach: they push predictions towards 0, "
+            "and coefficients that only they determine towards −∞"
+        )
+    return said + _remark_constant(regression, "1")
+
+
+def _remark_cosh(regression: Regression) -> list[str]:
+    said = _remark_range(regression) + _remark_constant(regression, "1")
+    if not regression.offset.any():
+        said.append("cosh is even: −x fits exactly as well; the sign makes the first non-zero entry positive")
+    return said
+
+
+def _remark_range(regression: Regression) -> list[str]:
+    """Say where a thousandth of the rows decides the fit."""
+    squares = np.sort(regression.scale * regression.target**2)[::-1]
+    few = -(-len(squares) // 1000)
+    share = float(squares[:few].sum()) / (float(squares.sum()) or 1.0)
+    if len(squares) >= 1000 and share > 0.9:
+        return [
+            f"{few} of {len(squares)} rows hold {share:.1%} of Σ v b²: the largest targets decide the fit; "
+            "row_weights can balance it"
+        ]
+    return []
+
+
+def _remark_constant(regression: Regression, value: str) -> list[str]:
+    """Say what no intercept means, unless some column or the sum of all of them is constant."""
+    design = regression.design
+    if design.intercept or design.columns == 0:
+        return []
+    sums = design.rmatvec(np.ones(design.rows))
+    alone = np.isclose(sums**2, design.rows * design.column_squares, rtol=1e-12) & (sums != 0.0)
+    together = design.matvec(np.ones(design.width))
+    if alone.any() or np.ptp(together) <= 1e-12 * np.abs(together).max():
+        return []
+    return [f"no intercept and no constant column: at x = 0 every prediction is {value}"]
+
+
+@cache
+def _links() -> dict[str, Link]:
+    words = "the better of x = 0 and the least squares on f⁻¹(b), weighted by the curvature there"
+    return {
+        "exp": Link(
+            name="exp",
+            kernels=specialise(exp_row),
+            function=np.exp,
+            slope=np.exp,
+            inverse=lambda b: np.log(np.where(b > 0.0, b, np.nan)),
+            floor=floor_exp,
+            start=_start,
+            start_words=words,
+            remarks=_remark_exp,
+        ),
+        "cosh": Link(
+            name="cosh",
+            kernels=specialise(cosh_row),
+            function=np.cosh,
+            slope=np.sinh,
+            inverse=lambda b: np.arccosh(np.where(b >= 1.0, b, np.nan)),
+            floor=floor_cosh,
+            start=_start_cosh,
+            start_words="the leading eigenvector of Aᵀ diag(arcosh(b)²) A, scaled by least squares",
+            even=True,
+            remarks=_remark_cosh,
+        ),
+        "sinh": Link(
+            name="sinh",
+            kernels=specialise(sinh_row),
+            function=np.sinh,
+            slope=np.cosh,
+            inverse=np.arcsinh,
+            floor=floor_sinh,
+            start=_start,
+            start_words=words,
+            remarks=_remark_range,
+        ),
+    }
+
+
+def link(spec: SolveSpec) -> Link:
+    """Return the link of the spec's function."""
+    assert isinstance(spec.problem, HyperbolicProblem)
+    return _links()[spec.problem.function]
+
+
+family = RegressionFamily(link)
+plan, steps, solution, certify = family.plan, family.steps, family.solution, family.certify
