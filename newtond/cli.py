@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -28,15 +27,42 @@ With the server up:
             "A": [[0, 1], [1, 1], [2, 1], [3, 1]], "b": [1.1, 2.6, 7.5, 20.1]}'
 """
 
-SETTINGS: dict[str, str] = {}
-
 FLAGS = {
-    "host": ("HOST", "address the API listens on (127.0.0.1)"),
-    "port": ("PORT", "port the API listens on (8000; 0 takes a free one)"),
-    "data-dir": ("DIR", "where arrays and jobs are kept (./newtond-data)"),
-    "redis-url": ("URL", "a Valkey or Redis to use: redis://host:port/0, rediss://, unix:///path"),
-    "workers": ("N", "worker processes, one solve each at a time (1)"),
-    "threads": ("N", "threads of each worker (its share of the cores)"),
+    "host": ("HOST", "127.0.0.1", "address the API listens on"),
+    "port": ("PORT", "8000", "port the API listens on; `up` takes a free one for 0"),
+    "data-dir": ("DIR", "newtond-data", "where arrays and jobs are kept"),
+    "redis-url": (
+        "URL",
+        "",
+        "a Valkey or Redis: redis://host:6379/0, rediss://, unix:///path; `up` starts its own",
+    ),
+    "workers": ("N", "1", "worker processes; each solves one job at a time"),
+    "threads": ("N", "", "threads of one solve; else the cores divided by the workers"),
+}
+SETTINGS = {
+    "LOG_LEVEL": ("info", "debug, info, warning or error"),
+    "JSON_BYTES": ("1000000", "largest JSON body"),
+    "UPLOAD_BYTES": ("2000000000", "largest upload on the wire"),
+    "INFLATED_BYTES": ("16000000000", "largest upload once decompressed"),
+    "INFLATION_RATIO": ("200", "largest ratio of the two"),
+    "NONZEROS": ("1000000000", "most entries of one array"),
+    "QUEUED_JOBS": ("10000", "jobs that may wait; then submits get 503"),
+    "JOB_SECONDS": ("21600.0", "largest solver.time_limit"),
+    "WAIT_SECONDS": ("60.0", "longest Prefer: wait"),
+    "PLAN_SECONDS": ("30.0", "how long a dry run is waited for"),
+    "PAGE_SIZE": ("100", "most entries of one page of a list"),
+    "PARALLEL_PARSES": ("", "uploads parsed at once; else the cores"),
+    "LOW_WATER_BYTES": ("1000000000", "free disk space below which nothing new is taken"),
+    "KEEP_ALIVE_SECONDS": ("15.0", "how often a silent event stream is heard of"),
+    "SHUTDOWN_SECONDS": ("5.0", "how long open requests get to end"),
+    "RECONCILE_SECONDS": ("15.0", "how often lost jobs are looked for"),
+    "HEARTBEAT": ("2.0", "seconds between renewals of a job's lease, which lasts three"),
+    "MAX_ATTEMPTS": ("5", "deaths of the worker at one job before the job fails"),
+    "CHECKPOINT_SECONDS": ("1.0", "at most one checkpoint in this time"),
+    "CANCEL_SECONDS": ("5.0", "how long an iteration may outlast a cancel or the time limit"),
+    "CONCLUDE_SECONDS": ("3600.0", "longest computation of result and certificate"),
+    "STOP_SECONDS": ("4.0", "how long a solve gets to checkpoint when its worker is stopped"),
+    "KERNEL_CACHE": ("~/.cache", "where compiled kernels are kept"),
 }
 COMMANDS = {
     "up": ("run everything on this machine until Ctrl-C", tuple(FLAGS)),
@@ -90,8 +116,8 @@ def parser() -> argparse.ArgumentParser:
     for name, (purpose, flags) in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose, formatter_class=layout)
         for flag in flags:
-            metavar, meaning = FLAGS[flag]
-            command.add_argument(f"--{flag}", metavar=metavar, help=f"{meaning} [NEWTOND_{variable(flag)}]")
+            metavar, default, meaning = FLAGS[flag]
+            command.add_argument(f"--{flag}", metavar=metavar, help=described(default, meaning))
     return top
 
 
@@ -100,8 +126,13 @@ def variable(flag: str) -> str:
     return flag.replace("-", "_").upper()
 
 
+def described(default: str, meaning: str) -> str:
+    """Return a meaning, with the default if there is one."""
+    return f"{meaning} ({default})" if default else meaning
+
+
 def settings_help() -> str:
     """Return the list of settings, in words."""
-    known = {variable(flag): meaning for flag, (_, meaning) in FLAGS.items()} | SETTINGS
-    lines = (f"  NEWTOND_{name:<24} {meaning}" for name, meaning in known.items())
-    return textwrap.dedent("settings (environment; a flag wins):\n") + "\n".join(lines)
+    flags = {variable(flag): (default, meaning) for flag, (_, default, meaning) in FLAGS.items()}
+    lines = (f"  NEWTOND_{name:<20} {described(*known)}" for name, known in (flags | SETTINGS).items())
+    return "settings, from the environment (a flag wins), with their defaults:\n" + "\n".join(lines)
