@@ -47,7 +47,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             pass_fds=self.inherited,
             start_new_session=True,
-            preexec_fn=_die_with_parent(self.death_signal),
+            preexec_fn=die_with_parent(self.death_signal),
         )
 
     def revive(self, say: Callable[[str], None]) -> None:
@@ -83,7 +83,7 @@ def _ending(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 
-def _die_with_parent(number: signal.Signals) -> Callable[[], None]:
+def die_with_parent(number: signal.Signals) -> Callable[[], None]:
     """Return what the child runs before exec. Linux heeds the starting *thread*: let it be the main one."""
     parent = os.getpid()
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None

@@ -22,6 +22,7 @@ NewtondError
 │   ├── NonFinite                    the objective is not finite where the solve must start
 │   ├── OutOfMemory                  the plan needs more memory than a worker has
 │   └── RetriesExhausted             the worker died at this job too often
+├── InternalError                    a fault of newtond's own
 └── SetupError                       the operator's to mend: what newtond needs to run on this machine
 """
 
@@ -123,6 +124,10 @@ class OutOfMemory(SolveError):
 
 class RetriesExhausted(SolveError):
     slug, title = "retries-exhausted", "Retries exhausted"
+
+
+class InternalError(NewtondError):
+    slug, title = "internal", "Internal error"
 
 
 class SetupError(NewtondError):

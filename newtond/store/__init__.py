@@ -22,7 +22,7 @@ class DataDirectory:
 
 
 def _check_format(file: Path) -> None:
-    if write_once(file, FORMAT.encode()):
+    if not file.exists() and write_once(file, FORMAT.encode()):
         return
     if (found := file.read_text(encoding="utf-8", errors="replace")) != FORMAT:
         raise SetupError(f"the data directory is of format {found[:40]!r}, this newtond reads {FORMAT!r}")

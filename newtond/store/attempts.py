@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,8 @@ from newtond.contract.trace import TraceRecord
 from newtond.store.checkpoint import Checkpoint, encode, read
 from newtond.store.files import replace, sync_directory, write_once
 
-TRACE, CHECKPOINT, PREVIOUS, ENDED = "trace.ndjson", "checkpoint", "checkpoint.previous", "ended"
+TRACE, CHECKPOINT, PREVIOUS = "trace.ndjson", "checkpoint", "checkpoint.previous"
+STARTED, ENDED = "started", "ended"
 End = Literal["released", "finished"]
 
 
@@ -61,8 +63,21 @@ def create_attempt(attempts: Path) -> int:
         except FileExistsError:
             number += 1
             continue
+        (attempts / str(number) / STARTED).write_text(_now())
         sync_directory(attempts)
         return number
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def started_at(attempts: Path) -> str | None:
+    """Return when the first attempt was made, None before."""
+    try:
+        return (attempts / "1" / STARTED).read_text() or None
+    except FileNotFoundError:
+        return None
 
 
 def numbers(attempts: Path) -> list[int]:

@@ -4,6 +4,7 @@ jobs/<id>/accepted.json               what was asked, durable before it is ackno
 jobs/<id>/cancel                      someone asked to stop
 jobs/<id>/attempts/<k>/trace.ndjson   one line an iteration
 jobs/<id>/attempts/<k>/checkpoint     the solver's whole state, digest-checked, the previous one kept
+jobs/<id>/attempts/<k>/started        when it began
 jobs/<id>/attempts/<k>/ended          the attempt ended by will: one without it died
 jobs/<id>/finished.json               how it ended, linked to its name: a job finishes once whoever races
 keys/<sha256 of the key>              the accepted job of an idempotency key
@@ -97,6 +98,10 @@ class JobStore:
         except FileNotFoundError:
             return None
 
+    def exists(self, job_id: str) -> bool:
+        """Say whether there is such a job."""
+        return (self.root / job_id / ACCEPTED).exists()
+
     def is_finished(self, job_id: str) -> bool:
         """Say whether the job has ended, without reading how."""
         return (self.root / job_id / FINISHED).exists()
@@ -129,6 +134,10 @@ class JobStore:
     def attempts(self, job_id: str) -> int:
         """Return how many attempts have been made."""
         return max(attempts.numbers(self.root / job_id / ATTEMPTS), default=0)
+
+    def started_at(self, job_id: str) -> str | None:
+        """Return when the job was first begun, None while it has not been."""
+        return attempts.started_at(self.root / job_id / ATTEMPTS)
 
     def deaths(self, job_id: str) -> int:
         """Return how many attempts ended without saying so (or run now)."""

@@ -70,7 +70,7 @@ class LiveState:
 _PARSE: dict[str, Any] = {"loss": float, "gradient_norm": float, "heartbeat_at": str, "started_at": str}
 
 
-def connect(url: str, *, timeout: float = 5.0) -> redis.Redis:
+def connect(url: str, *, timeout: float = 3.0) -> redis.Redis:
     """Return a connection that fails fast: one retry, for a server that came back under a stale socket."""
     return redis.Redis.from_url(
         url,
@@ -181,6 +181,21 @@ class JobQueue:
         """Return how many jobs wait, in one queue or in all."""
         with answering():
             return sum(self.queue(each).count for each in ([name] if name else QUEUES))
+
+    def holds(self, job_id: str, token: str) -> bool:
+        """Say whether no other token holds the job's lease."""
+        with answering():
+            return self.leases.holds(job_id, token)
+
+    def renew(self, job_id: str, token: str) -> bool:
+        """Take or prolong the job's lease; False if another token holds it."""
+        with answering():
+            return self.leases.renew(job_id, token)
+
+    def release(self, job_id: str, token: str) -> None:
+        """Give the job's lease up, if this token holds it."""
+        with answering():
+            self.leases.release(job_id, token)
 
     def running(self) -> int:
         """Return how many jobs are leased."""

@@ -1,0 +1,34 @@
+"""Stored arrays as the engine takes them: memory-mapped, not copied."""
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtond.contract.errors import InvalidSpec
+from newtond.contract.problem import PROBLEMS
+from newtond.contract.solve import SolveSpec
+from newtond.engine import Csr, Inputs
+from newtond.store.arrays import ArrayStore, StoredArray
+
+
+def load(spec: SolveSpec, arrays: ArrayStore) -> Inputs:
+    """Map every array of ``spec`` by its name; raises NotFound, and InvalidSpec for one not given by id."""
+    roles = PROBLEMS[spec.problem.kind].inputs
+    matrices = {name for name, role in roles.items() if len(role.shape) == 2}
+    return {name: _map(name, value, arrays, name in matrices) for name, value in spec.arrays().items()}
+
+
+def _map(name: str, value: object, arrays: ArrayStore, matrix: bool) -> Csr | NDArray[np.float64]:
+    if not isinstance(value, str):
+        raise InvalidSpec(f"{name}: a job names its arrays by id")
+    stored = arrays.open(value)
+    if not matrix:
+        return stored.as_vector()
+    return _csr(stored) if stored.format == "csr" else np.asarray(stored.parts["data"])
+
+
+def _csr(stored: StoredArray) -> Csr:
+    # asarray drops the memmap subclass, whose every slice costs a Python call.
+    indptr, indices, data = (np.asarray(stored.parts[part]) for part in ("indptr", "indices", "data"))
+    return Csr(indptr, indices, data, cast(tuple[int, int], stored.shape))

@@ -1,0 +1,208 @@
+"""The worker's parent process: takes jobs, forks a child for each, renews leases, brings lost jobs back.
+
+It imports everything a job needs and computes nothing, so that a child starts in milliseconds with one
+thread. One solve and one short task run at a time, so that a long solve does not block a plan.
+"""
+
+import gc
+import math
+import os
+import secrets
+import signal
+import socket
+import time
+from importlib import import_module
+
+import structlog
+
+from newtond.contract.errors import NotFound, QueueUnavailable
+from newtond.contract.problem import PROBLEMS
+from newtond.process import Wakeups
+from newtond.store import DataDirectory
+from newtond.store.queue import QUEUE_OF_TASK, QUEUES, JobQueue, answering
+from worker import log as logs
+from worker.ending import now
+from worker.registration import RegisteredWorker
+from worker.run import Run
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger("newtond.worker")
+TICK = 0.25
+IDLE_WAIT = 1
+SILENT_WAIT = 1.0
+
+
+def main() -> int:
+    """Work until told to stop (SIGTERM, SIGINT, SIGHUP); returns the exit status."""
+    settings = WorkerSettings()
+    logs.configure(settings.log_level)
+    for kind in PROBLEMS:
+        import_module(f"newtond.engine.problems.{kind}")
+    gc.freeze()  # what is imported stays shared with every child
+    with Wakeups() as wakeups:
+        Parent(settings, wakeups).work()
+    return 0
+
+
+class Parent:
+    """One slot a queue; each holds at most one run."""
+
+    def __init__(self, settings: WorkerSettings, wakeups: Wakeups) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._settings = settings
+        self._wakeups = wakeups
+        self._data = DataDirectory(settings.data_dir)
+        self._queue = JobQueue(settings.redis_url, heartbeat=settings.heartbeat)
+        self._registered: RegisteredWorker | None = None
+        self._slots: dict[str, Run | None] = dict.fromkeys(QUEUES)
+        self._next_beat = self._next_reconciliation = -math.inf
+        self._silent = False
+
+    def work(self) -> None:
+        """Look after the runs and take new ones until told to stop."""
+        structlog.contextvars.bind_contextvars(worker=self.name)
+        log.info("ready", queues=QUEUES)
+        while not self._wakeups.stops:
+            self._look_after_runs()
+            try:
+                self._beat()
+                self._take()
+                self._silent = False
+            except QueueUnavailable as error:
+                self._complain(error)
+        self._leave()
+
+    def _complain(self, error: QueueUnavailable) -> None:
+        if not self._silent:
+            log.warning("the queue is silent; running jobs go on", error=error.detail)
+        self._silent = True
+        self._wakeups.wait(TICK if self._runs() else SILENT_WAIT)
+
+    def _runs(self) -> list[Run]:
+        return [run for run in self._slots.values() if run is not None]
+
+    def _look_after_runs(self) -> None:
+        for name, run in self._slots.items():
+            if run is not None and not self._step(run):
+                self._slots[name] = None
+                self._hand_back(run)
+
+    def _step(self, run: Run) -> bool:
+        try:
+            return run.step()
+        except NotFound:
+            log.info("purged while it ran", job_id=run.job_id)
+        except OSError as error:
+            log.error("the data directory fails", job_id=run.job_id, error=str(error))
+        run.kill()
+        return False
+
+    def _hand_back(self, run: Run) -> None:
+        try:
+            if self._data.jobs.is_finished(run.job_id) or not self._data.jobs.exists(run.job_id):
+                self._queue.withdraw(run.job_id)
+            # Released before it is submitted: whoever takes it must find it free.
+            self._queue.release(run.job_id, run.token)
+            if run.requeue:
+                self._queue.submit(run.job_id, run.accepted.task, at_front=True)
+        except QueueUnavailable:
+            log.warning("not handed back; its lease runs out", job_id=run.job_id)
+
+    def _beat(self) -> None:
+        for run in self._runs():
+            self._report(run)
+        if time.monotonic() < self._next_beat:
+            return
+        self._next_beat = time.monotonic() + self._settings.heartbeat
+        self._renew()
+        self._register()
+        self._bring_back()
+
+    def _report(self, run: Run) -> None:
+        board = run.board
+        self._queue.update(
+            run.job_id,
+            attempt=run.attempt,
+            started_at=self._data.jobs.started_at(run.job_id),
+            heartbeat_at=now(),
+            iteration=board.count("iteration"),
+            resumed_from_iteration=board.count("resumed_from"),
+            loss=board.read("loss"),
+            gradient_norm=board.read("gradient_norm"),
+        )
+
+    def _renew(self) -> None:
+        for name, run in self._slots.items():
+            if run is None:
+                continue
+            if self._queue.renew(run.job_id, run.token):
+                run.board.write(renewed_at=time.monotonic())
+            else:
+                log.warning("lease lost", job_id=run.job_id, attempt=run.attempt)
+                run.abandon()
+                self._slots[name] = None
+
+    def _register(self) -> None:
+        with answering():
+            if self._registered is None:
+                ttl = math.ceil(self._settings.lease_seconds)
+                self._registered = RegisteredWorker(self.name, self._queue.connection, ttl)
+            self._registered.beat(bool(self._runs()))
+
+    def _bring_back(self) -> None:
+        revived = self._queue.revive(self._data.jobs)
+        if time.monotonic() >= self._next_reconciliation:
+            self._next_reconciliation = time.monotonic() + self._settings.reconcile_seconds
+            revived += self._queue.reconcile(self._data.jobs)
+        for job_id in revived:
+            log.info("brought back", job_id=job_id)
+
+    def _take(self) -> None:
+        idle = [name for name, run in self._slots.items() if run is None]
+        busy = len(idle) < len(self._slots)
+        try:
+            job_id = self._queue.take(idle, None if busy else IDLE_WAIT) if idle else None
+        except PermissionError as error:
+            log.error("refused", error=str(error))
+            return
+        if job_id is not None:
+            self._assign(job_id)
+        elif busy:
+            self._wakeups.wait(TICK)
+
+    def _assign(self, job_id: str) -> None:
+        try:
+            accepted = self._data.jobs.accepted(job_id)
+        except (NotFound, ValueError) as error:
+            log.warning("dropped", job_id=job_id, error=str(error))
+            return
+        run = Run(accepted, f"{self.name}:{secrets.token_hex(8)}", self._data, self._settings)
+        slot = QUEUE_OF_TASK[accepted.task]
+        if self._slots[slot] is not None or not self._queue.renew(job_id, run.token):
+            return
+        self._slots[slot] = run
+        if self._data.jobs.is_finished(job_id):
+            self._slots[slot] = None
+            self._hand_back(run)
+
+    def _leave(self) -> None:
+        for run in self._runs():
+            run.signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._settings.stop_seconds
+        while self._runs() and time.monotonic() < deadline:
+            self._look_after_runs()
+            self._wakeups.wait(TICK / 5)
+        for run in self._runs():
+            run.abandon()
+            run.requeue = True
+            self._hand_back(run)
+        self._unregister()
+        log.info("stopped")
+
+    def _unregister(self) -> None:
+        try:
+            with answering():
+                if self._registered is not None:
+                    self._registered.register_death()  # type: ignore[no-untyped-call]
+        except QueueUnavailable:
+            log.warning("not unregistered; its registration runs out")
