@@ -1,4 +1,4 @@
-"""What is proven of a point, from the input arrays, by code that shares only the loss formula with the solver."""
+"""What is proven of a point, by code that shares nothing with the solver but the loss formula."""
 
 from newtond.engine.certificate.linear import certify_linear
 from newtond.engine.certificate.predictor import certify_predictor

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from newtond.engine.certificate.point import Point
+from newtond.engine.certificate.point import OUTWARD, Point
 from newtond.engine.certificate.proof import UNIT, Form, Pivoting, lanczos, lowest_direction, pivoting
 from newtond.engine.certificate.rows import Rows
 from newtond.engine.state import Matrix, Vector
@@ -15,26 +16,55 @@ GRAM_LIMIT = 4e11
 """Nor any Gram matrix that costs more multiplications than this."""
 NULL_IMAGE_LIMIT = 2e9
 LANCZOS_STEPS = 24
+MANY_TRIES_LIMIT = 1_500
 SHARES = (0.9, 0.5, 0.1, 0.01)
 NUMERICAL_NULL = 1e-6
 
 
 @dataclass(frozen=True)
+class Modulus:
+    """μ with H ⪰ μ diag(metric)² on the kept unknowns, and what follows for the minimiser x* near x.
+
+    With ‖e‖ₘ = ‖diag(metric) e‖ the argument of ``predictor`` reads
+    ‖x − x*‖ₘ ≤ ‖diag(metric)⁻¹ g‖/μ = ``radius``.
+    """
+
+    value: float
+    metric: Vector
+    kept: NDArray[np.intp]
+    radius: float
+
+    @property
+    def euclidean(self) -> float:
+        """μ of the plain norm."""
+        return self.value * float(np.min(self.metric[self.kept])) ** 2
+
+    @property
+    def distance(self) -> float:
+        """At least ‖x − x*‖."""
+        return self.radius / float(np.min(self.metric[self.kept])) * (1.0 + 1e-9)
+
+
+@dataclass(frozen=True)
 class Definiteness:
-    """``convex``: everywhere. Moduli are proven on ``unknowns`` (null-space coordinates held) or None.
+    """``convex``: everywhere. Moduli are proven, with the coefficients of dependent columns held, or None.
 
     ``range_proven``: the dropped columns are proven to be combinations of the kept ones.
     ``negative``: an upper bound, below zero, of the curvature along some direction at the point.
     """
 
     convex: bool
-    modulus_everywhere: float | None = None
-    modulus_nearby: float | None = None
+    everywhere: Modulus | None = None
+    nearby: Modulus | None = None
     nullity: int | None = None
     range_proven: bool = True
     negative: float | None = None
     formed: bool = True
     estimates: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def proven(self) -> list[Modulus]:
+        return [m for m in (self.everywhere, self.nearby) if m is not None]
 
 
 def definiteness(point: Point) -> Definiteness:
@@ -50,66 +80,78 @@ def definiteness(point: Point) -> Definiteness:
 
 
 def _rank_tolerance(rows: Rows) -> float:
-    return 16.0 * UNIT * (rows.p + float(np.sqrt(rows.n)))
+    return float(16.0 * UNIT * (rows.p + np.sqrt(rows.n)))
 
 
-def _convex(point: Point) -> tuple[bool, Vector]:
-    floors = point.floors(np.inf)
-    return bool(np.all(floors >= 0.0)), floors
+def _floors_everywhere(point: Point) -> Vector:
+    return point.floors(np.full_like(point.z, np.inf))
 
 
 def _semidefinite(point: Point, form: Form, pivots: Pivoting, null: bool) -> Definiteness:
     """Prove moduli on the kept unknowns, downwards from the estimated smallest eigenvalue."""
-    convex, floors = _convex(point)
-    lowest = pivots.smallest_eigenvalue() if len(pivots.kept) else 0.0
-    estimates = {"smallest_eigenvalue": lowest}
-    if lowest > 0.0:
-        largest = (
-            float(np.linalg.norm(form.on(pivots.kept).H, 2))
-            if point.rows.p <= 200
-            else _largest(form.on(pivots.kept))
-        )
-        estimates["condition_number"] = largest / lowest
+    floors = _floors_everywhere(point)
+    convex = bool(np.all(floors >= 0.0))
     everywhere = _modulus_everywhere(point, pivots, floors) if convex else None
-    nearby = None
-    if lowest > 0.0 and (everywhere is None or everywhere < 0.1 * lowest):
-        nearby = _modulus_nearby(point, pivots, lowest)
+    nearby = _modulus_nearby(point, form, pivots)
     return Definiteness(
         convex=convex,
-        modulus_everywhere=everywhere,
-        modulus_nearby=nearby,
+        everywhere=everywhere,
+        nearby=nearby,
         nullity=len(pivots.dropped),
         range_proven=null or _spans(point, pivots, nearby or everywhere),
-        estimates=estimates,
+        estimates=_spectrum(form, pivots),
     )
 
 
-def _spans(point: Point, pivots: Pivoting, modulus: float | None) -> bool:
+def _spectrum(form: Form, pivots: Pivoting) -> dict[str, float]:
+    ones = np.ones(len(form.absolute))
+    lowest = pivots.smallest_eigenvalue(ones) if len(pivots.kept) else 0.0
+    largest = -lanczos(lambda v: -(form.H @ v), len(form.H), LANCZOS_STEPS)[0]
+    known = {"smallest_eigenvalue": lowest}
+    return {**known, "condition_number": largest / lowest} if lowest > 0.0 else known
+
+
+def _spans(point: Point, pivots: Pivoting, modulus: Modulus | None) -> bool:
     """As many independent columns as rows span everything; the modulus proves them independent."""
     return modulus is not None and len(pivots.kept) == point.rows.n and not point.penalty.any()
 
 
-def _largest(form: Form) -> float:
-    return -lanczos(lambda v: -(form.H @ v), len(form.H), 20)[0]
+def _shares(point: Point) -> tuple[float, ...]:
+    return SHARES if point.rows.p <= MANY_TRIES_LIMIT else SHARES[1::2]
 
 
-def _modulus_everywhere(point: Point, pivots: Pivoting, floors: Vector) -> float | None:
+def _modulus(point: Point, kept: NDArray[np.intp], metric: Vector, value: float) -> Modulus:
+    radius = float(np.linalg.norm(point.gradient_bound[kept] / metric[kept])) / value * (1.0 + 1e-9)
+    return Modulus(value, metric, kept, radius)
+
+
+def _modulus_everywhere(point: Point, pivots: Pivoting, floors: Vector) -> Modulus | None:
     if not np.any(floors > 0.0) and not point.penalty.any():
         return None
-    form = point.form(floors).on(pivots.kept)
-    estimate = pivoting(form, 0.0)
-    if len(estimate.dropped) or not len(estimate.kept):
+    whole = point.form(floors)
+    kept = pivots.unknowns
+    form, metric = whole.on(kept), whole.scale
+    trial = pivoting(form, 0.0)
+    if len(trial.dropped) or not len(trial.kept):
         return None
-    lowest = estimate.smallest_eigenvalue()
-    return next((share * lowest for share in SHARES if form.exceeds(share * lowest)), None)
+    lowest = trial.smallest_eigenvalue(metric[kept])
+    for value in (share * lowest for share in _shares(point)):
+        if value > 0.0 and form.exceeds(value, metric[kept]):
+            return _modulus(point, kept, metric, value)
+    return None
 
 
-def _modulus_nearby(point: Point, pivots: Pivoting, lowest: float) -> float | None:
-    """Return μ with F μ-strongly convex on the ball of radius 2‖g‖/μ, within the kept unknowns."""
-    for share in SHARES if point.rows.p <= 1500 else SHARES[1::2]:
-        modulus = share * lowest
-        floors = point.floors(2.0 * point.gradient_bound / modulus)
-        if np.all(np.isfinite(floors)) and point.form(floors).on(pivots.kept).exceeds(modulus):
+def _modulus_nearby(point: Point, form: Form, pivots: Pivoting) -> Modulus | None:
+    """Return μ proven for the Hessian throughout ‖y − x‖ₘ ≤ 2 · radius, the kept unknowns moving."""
+    metric, kept = form.scale, pivots.unknowns
+    lowest = pivots.smallest_eigenvalue(metric) if len(kept) else 0.0
+    lengths = OUTWARD * point.rows.norms(metric)
+    for value in (share * lowest for share in _shares(point)):
+        if value <= 0.0:
+            return None
+        modulus = _modulus(point, kept, metric, value)
+        floors = point.floors(2.0 * modulus.radius * lengths)
+        if np.all(np.isfinite(floors)) and point.form(floors).on(kept).exceeds(value, metric[kept]):
             return modulus
     return None
 
@@ -132,7 +174,7 @@ def _null_space(point: Point, pivots: Pivoting) -> bool | None:
 
 
 def _integer_null(point: Point, R: Matrix, N: Matrix) -> bool:
-    """Whether the rounded directions are null vectors by exact arithmetic: integers, or at most two terms ±1."""
+    """Whether the rounded directions are null by exact arithmetic: integers, or at most two terms ±1."""
     cost = point.rows.n * R.shape[1] * point.rows.widest
     if np.any(np.abs(N - R) > 1e-3) or cost > NULL_IMAGE_LIMIT or np.any(R.T * point.penalty):
         return False
@@ -146,7 +188,7 @@ def _integer_null(point: Point, R: Matrix, N: Matrix) -> bool:
 
 def _indefinite(point: Point, form: Form) -> Definiteness:
     """Look for a direction of negative curvature; the rank is that of the design itself."""
-    convex, _ = _convex(point)
+    convex = bool(np.all(_floors_everywhere(point) >= 0.0))
     pivots = pivoting(point.form(np.ones(point.rows.n)), _rank_tolerance(point.rows))
     v = lowest_direction(form.scaled()) / form.scale
     bound = point.curvature_ceiling_along(v)
@@ -162,19 +204,16 @@ def _indefinite(point: Point, form: Form) -> Definiteness:
 
 def _without_matrix(point: Point) -> Definiteness:
     """Where no factorisation fits: what the ridge alone proves, and a Ritz value."""
-    convex, _ = _convex(point)
+    convex = bool(np.all(_floors_everywhere(point) >= 0.0))
     ridge = float(point.penalty.min())
-    everywhere = ridge if convex and ridge > 0.0 else None
-    nearby = None
-    if everywhere is None and ridge > 0.0:
-        floors = point.floors(2.0 * point.gradient_bound / ridge)
-        nearby = ridge if np.all(floors >= 0.0) else None
+    alone = _modulus(point, np.arange(point.rows.p), np.ones(point.rows.p), ridge) if ridge > 0.0 else None
+    around = alone is not None and np.all(point.floors(2.0 * alone.radius * point.norms) >= 0.0)
     value, v = lanczos(point.curvature, point.rows.p, LANCZOS_STEPS)
     bound = point.curvature_ceiling_along(v) if value < 0.0 else 0.0
     return Definiteness(
         convex=convex,
-        modulus_everywhere=everywhere,
-        modulus_nearby=nearby,
+        everywhere=alone if convex else None,
+        nearby=alone if around else None,
         negative=bound if bound < 0.0 else None,
         formed=False,
         estimates={"smallest_eigenvalue_at_most": value},

@@ -1,4 +1,4 @@
-"""The certificate of linear least squares: that of any loss, and how small a change of the data would make x exact."""
+"""The certificate of linear least squares: any loss's, and how small a change of the data makes x exact."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ def certify_linear(
 ) -> Certificate:
     """Return ``certify_predictor`` with the normwise backward error and a forward-error estimate.
 
-    With M the stacked matrix [√v A; diag(w)A; √λ I] (so MᵀM = H), r its residual and g = Mᵀr: x is the exact minimiser
-    for M + E with ‖E‖ = ‖g‖/‖r‖ (E = −r gᵀ/‖r‖², Stewart 1977), and solves Mx = b exactly for ‖E‖ = ‖r‖/‖x‖; the
-    backward error is the smaller of the two over ‖M‖_F. The forward error is estimated by
+    With M the stacked matrix [√v A; diag(w)A; √λ I] (so MᵀM = H), r its residual and g = Mᵀr: x is the exact
+    minimiser for M + E with ‖E‖ = ‖g‖/‖r‖ (E = −r gᵀ/‖r‖², Stewart 1977), and solves Mx = b exactly for
+    ‖E‖ = ‖r‖/‖x‖; the backward error is the smaller of the two over ‖M‖_F. The forward error is estimated by
     η(κ + κ²‖r‖/(‖M‖‖x‖)), κ = √(λ_max/λ_min) from the factor (Higham, Theorem 20.1).
     """
     certificate = certify_predictor(A, x, intercept, loss, ridge)
@@ -38,7 +38,9 @@ def _backward_error(point: Point) -> tuple[float | None, float]:
     if residual == 0.0:
         return 0.0, 0.0
     slope = residual / (size * length) if size * length > 0.0 else np.inf
-    error = min(slope, point.gradient_bound / (size * residual) if size > 0.0 else np.inf)
+    error = min(
+        slope, float(np.linalg.norm(point.gradient_bound)) / (size * residual) if size > 0.0 else np.inf
+    )
     return (error if np.isfinite(error) else None), slope
 
 

@@ -11,6 +11,8 @@ from newtond.engine.state import Vector
 
 OUTWARD = 1.001
 """Norms and radii are computed with errors far below this factor."""
+UNDERFLOW = 1e-290
+"""Far above what a function value below the smallest normal number loses."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +42,33 @@ class Point:
 
     @cached_property
     def norms(self) -> Vector:
-        return OUTWARD * self.rows.norms()
+        return OUTWARD * self.rows.norms(np.ones_like(self.y))
 
     @cached_property
     def drift(self) -> Vector:
-        """At least |z − Ãy| and the roundings of z ± radius, (n,): Σⱼ|ãᵢⱼ yⱼ| ≤ ‖ãᵢ‖‖y‖."""
-        return gamma(self.rows.widest + 4) * self.norms * (OUTWARD * float(np.linalg.norm(self.y)))
+        """At least |z − Ãy| and the roundings of z ± reach, (n,)."""
+        return self._rounding(self.y)
+
+    def _rounding(self, v: Vector) -> Vector:
+        return OUTWARD * gamma(self.rows.widest + 4) * self.rows.absolute_predictor(np.abs(v))
 
     @cached_property
-    def gradient_bound(self) -> float:
-        """At least the norm of the exact gradient at y."""
+    def gradient_bound(self) -> Vector:
+        """At least |∂F/∂yⱼ| of the exact gradient at y, (p,)."""
         low, high = self.z - self.drift, self.z + self.drift
         steepness = np.maximum(
             np.abs(self.loss.curvature_floor(low, high)), np.abs(self.loss.curvature_ceiling(low, high))
         )
         entry = EVALUATION_ULPS * UNIT * self.loss.gradient_scale(self.z) + steepness * self.drift
-        entry += gamma(self.rows.terms + 2) * np.abs(self.expansion.gradient)
+        entry += gamma(self.rows.terms + 2) * np.abs(self.expansion.gradient) + UNDERFLOW
         error = self.rows.absolute_transpose(entry) + 4.0 * UNIT * (
             self.penalty * np.abs(self.y) + np.abs(self.gradient)
         )
-        return OUTWARD * float(np.linalg.norm(error)) + float(np.linalg.norm(self.gradient)) * (1.0 + 1e-9)
+        return OUTWARD * error + np.abs(self.gradient)
 
-    def floors(self, radius: float) -> Vector:
-        """Return proven lower bounds of the curvature weights for every y′ with ‖y′ − y‖ ≤ radius, (n,)."""
-        reach = (
-            np.full_like(self.z, np.inf) if np.isinf(radius) else self.norms * (OUTWARD * radius) + self.drift
-        )
+    def floors(self, reach: Vector) -> Vector:
+        """Return proven lower bounds of the curvature weights for predictors within ``reach`` of Ãy, (n,)."""
+        reach = reach + self.drift
         return self.loss.curvature_floor(self.z - reach, self.z + reach)
 
     def form(self, weights: Vector) -> Form:
@@ -83,7 +86,7 @@ class Point:
         """Return at least vᵀHv / vᵀv: negative proves a direction of negative curvature at y."""
         v = v / np.linalg.norm(v)
         ceiling = self.loss.curvature_ceiling(self.z - self.drift, self.z + self.drift)
-        image, slack = np.abs(self.rows.predictor(v)), OUTWARD * gamma(self.rows.widest + 4) * self.norms
+        image, slack = np.abs(self.rows.predictor(v)), self._rounding(v)
         squares = np.where(ceiling > 0.0, image + slack, np.maximum(image - slack, 0.0)) ** 2
         terms = np.concatenate([ceiling * squares, self.penalty * np.square(v)])
         return float(np.sum(terms) + 2.0 * gamma(len(terms) + 4) * np.sum(np.abs(terms)))

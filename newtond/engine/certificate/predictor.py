@@ -3,8 +3,10 @@
 With ‖g‖ the norm of the exact gradient at x, rounding included, and μ a proven modulus of strong convexity:
 
 - F μ-strongly convex everywhere: ‖x − x*‖ ≤ ‖g‖/μ for its one minimiser x*.
-- F μ-strongly convex on the ball of radius 2‖g‖/μ around x: on every sphere of radius t in (‖g‖/μ, 2‖g‖/μ] the gradient
-  points outwards (∇F(y)·(y − x) ≥ μt² − ‖g‖t > 0), so the ball holds exactly one minimiser, within ‖g‖/μ of x.
+- F μ-strongly convex on the ball of radius 2‖g‖/μ around x: on every sphere of radius t in (‖g‖/μ, 2‖g‖/μ]
+  the gradient points outwards (∇F(y)·(y − x) ≥ μt² − ‖g‖t > 0), so the ball holds exactly one minimiser,
+  within ‖g‖/μ of x.
+- Both hold in the norm of any diagonal metric as well, which is how columns of different scale are met.
 - Columns of A that are combinations of the others add nothing to the range of A: F is examined with their
   coefficients held at x, which is the whole of F as a function of the predictions. The minimiser found that
   way is one of a flat of minimisers, and projecting on the row space brings none of them further from x.
@@ -24,7 +26,7 @@ from newtond.engine.certificate.rows import Rows
 from newtond.engine.state import Csr, Vector
 
 NEAR = 1e-3
-"""x is called a minimum when the proven distance moves no prediction by more than this, relative to max(1, ‖z‖∞)."""
+"""x counts as a minimum when the proven distance moves no z by more than this times max(1, ‖z‖∞)."""
 
 
 def certify_predictor(
@@ -38,7 +40,7 @@ def certify_predictor(
 ) -> Certificate:
     """Return what is proven of x (d,) for f(Ax + intercept) + ½ ridge ‖x‖²; a bound not proven is None.
 
-    Costs about twenty passes over A, the Gram matrix once or more, and d³ flops a few times up to 5,000 unknowns.
+    Costs about twenty passes over A and, up to 5,000 unknowns, two Gram matrices and d³ flops.
     """
     started = time.perf_counter()
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
@@ -62,8 +64,8 @@ def _certify(point: Point, start_gradient: bool) -> Certificate:
     if not _finite(point):
         return _nothing_proven(point)
     shape = definiteness(point)
-    bound = _distance(point, shape)
-    near = bound is not None and _is_near(point, bound)
+    bound = _distance(shape)
+    near = _is_near(point, shape)
     relative, remark = _relative_gradient(point) if start_gradient else (None, [])
     estimates = dict(shape.estimates)
     if bound is not None and not shape.range_proven:
@@ -74,7 +76,7 @@ def _certify(point: Point, start_gradient: bool) -> Certificate:
         relative_gradient_norm=relative,
         curvature=_verdict(shape, near),
         scope=_scope(shape, near),
-        strong_convexity=(shape.modulus_everywhere or shape.modulus_nearby) if shape.range_proven else None,
+        strong_convexity=_strong_convexity(shape) if shape.range_proven else None,
         distance_bound=bound if shape.range_proven else None,
         nullity=shape.nullity,
         estimates={k: v if np.isfinite(v) else None for k, v in estimates.items()},
@@ -104,15 +106,20 @@ def _nothing_proven(point: Point) -> Certificate:
     )
 
 
-def _distance(point: Point, shape: Definiteness) -> float | None:
-    moduli = [m for m in (shape.modulus_everywhere, shape.modulus_nearby) if m is not None]
-    bound = point.gradient_bound / max(moduli) * (1.0 + 1e-9) if moduli else np.inf
+def _strong_convexity(shape: Definiteness) -> float | None:
+    modulus = shape.everywhere or shape.nearby
+    return modulus.euclidean if modulus else None
+
+
+def _distance(shape: Definiteness) -> float | None:
+    bound = min((modulus.distance for modulus in shape.proven), default=np.inf)
     return bound if np.isfinite(bound) else None
 
 
-def _is_near(point: Point, bound: float) -> bool:
-    moved = float(np.max(point.norms, initial=0.0)) * bound
-    return moved <= NEAR * max(1.0, float(np.max(np.abs(point.z), initial=0.0)))
+def _is_near(point: Point, shape: Definiteness) -> bool:
+    within = NEAR * max(1.0, float(np.max(np.abs(point.z), initial=0.0)))
+    lengths = ((m.radius, point.rows.norms(m.metric)) for m in shape.proven)
+    return any(radius * float(np.max(length, initial=0.0)) <= within for radius, length in lengths)
 
 
 def _relative_gradient(point: Point) -> tuple[float | None, list[str]]:
@@ -135,9 +142,9 @@ def _verdict(shape: Definiteness, near: bool) -> Curvature:
 
 
 def _scope(shape: Definiteness, near: bool) -> str:
-    if shape.modulus_everywhere is not None:
+    if shape.everywhere is not None:
         return "global"
-    if shape.modulus_nearby is not None:
+    if shape.nearby is not None:
         return "local"
     return "local" if shape.negative is not None else "none"
 
@@ -168,11 +175,11 @@ def _on_distance(shape: Definiteness, bound: float | None, near: bool) -> list[s
 
 
 def _on_convexity(shape: Definiteness) -> list[str]:
-    if shape.modulus_everywhere is not None:
+    if shape.everywhere is not None:
         return ["F is convex, strongly so everywhere on the row space: that minimiser is the global one."]
     if shape.convex:
         return ["F is convex: every local minimum is global."]
-    return ["Local: nothing is claimed about other minima."]
+    return ["Local: nothing is claimed about other minima."] if shape.nearby is not None else []
 
 
 def _on_rank(shape: Definiteness) -> list[str]:
@@ -184,7 +191,8 @@ def _on_rank(shape: Definiteness) -> list[str]:
         else "decided by a pivoted Cholesky factor, to rounding: nothing is proven along them"
     )
     return [
-        f"The null space of A has dimension {shape.nullity}: {how}. Predictions do not depend on it, coefficients do."
+        f"The null space of A has dimension {shape.nullity}: {how}. "
+        "Coefficients depend on the choice in it, predictions do not."
     ]
 
 
@@ -192,5 +200,6 @@ def _on_limits(shape: Definiteness) -> list[str]:
     if shape.formed:
         return []
     return [
-        "The Hessian is too large to factor: its smallest eigenvalue is only estimated, from above, and the rank is not known."
+        "The Hessian is too large to factor: its smallest eigenvalue is only estimated, from above, "
+        "and the rank is not known."
     ]

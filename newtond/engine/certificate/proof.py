@@ -1,17 +1,17 @@
 """Positive definiteness proven in floating point, and the estimates that tell where to try.
 
 Notation: u = 2⁻⁵³, γ_k = k u / (1 − k u), H = Ãᵀ diag(D) Ã + P of order p with P ≥ 0 diagonal,
-t = diag(Ãᵀ diag|D| Ã + P), s = powers of two at least √t, K = diag(s)⁻¹ H diag(s)⁻¹ (an exact scaling: |Kᵢⱼ| ≤ 1).
+t = diag(Ãᵀ diag|D| Ã + P), s = powers of two ≥ √t, K = diag(s)⁻¹ H diag(s)⁻¹ (exact, |Kᵢⱼ| ≤ 1).
 
-(1) Forming H. With at most k additions in a row and q rounded factors, |fl(H) − H| ≤ γ_{k+q} (Ãᵀ|D||Ã| + P) entrywise,
-    in any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sec. 3.1).
+(1) Forming H. With at most k additions in a row and q rounded factors, |fl(H) − H| ≤ γ_{k+q} (|Ã|ᵀ|D||Ã| + P)
+    entrywise, in any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, sec. 3.1).
     The columns of |D|^½ Ã diag(s)⁻¹ have norm ≤ 1; with at most r entries a row its Gram matrix has norm ≤ r
     (Cauchy-Schwarz on every row), so the error of K has norm ≤ γ_{k+q} (r + 1).
 (2) Cholesky. If it runs to completion on the symmetric matrix M in floating point, then M + E = RᵀR with
-    |Eᵢⱼ| ≤ γ_{p+1}/(1 − γ_{p+1}) √(mᵢᵢ mⱼⱼ) (Demmel 1989; Higham, Theorem 10.3 and (10.5); Rump, Verification of
-    positive definiteness, BIT 46, 2006). Here mᵢᵢ ≤ 1, so ‖E‖ ≤ p γ_{p+1}/(1 − γ_{p+1}).
-(3) So if Cholesky completes on K − μ diag(s)⁻² − c I with c the sum of both (and 8u for the diagonal's own
-    roundings, and p² 2⁻⁹⁰⁰ far above all underflow), then H ⪰ μ I exactly.
+    |Eᵢⱼ| ≤ γ_{p+1}/(1 − γ_{p+1}) √(mᵢᵢ mⱼⱼ) (Demmel 1989; Higham, Theorem 10.3 and (10.5); Rump,
+    Verification of positive definiteness, BIT 46, 2006). Here mᵢᵢ ≤ 1, so ‖E‖ ≤ p γ_{p+1}/(1 − γ_{p+1}).
+(3) So if Cholesky completes on K − μ diag(m/s)² − c I with c the sum of both (and 8u for the diagonal's own
+    roundings, and p² 2⁻⁹⁰⁰ far above all underflow), then H ⪰ μ diag(m)² exactly.
 
 A Cholesky that fails proves nothing, and nothing is then claimed.
 """
@@ -45,8 +45,8 @@ class PredictorLoss(Protocol):
     """A separable loss f(z) = Σ fᵢ(zᵢ), regulariser included, with bounds that hold in spite of rounding.
 
     ``curvature_floor`` and ``curvature_ceiling`` enclose fᵢ″ over low ≤ zᵢ ≤ high (±inf allowed in, and out);
-    ``gradient_scale`` bounds the sum of the absolute values of the terms whose sum is fᵢ′(zᵢ), so that an entry
-    of ``expand(z).gradient`` is off by at most ``EVALUATION_ULPS`` units of it.
+    ``gradient_scale`` bounds the sum of the absolute values of the terms whose sum is fᵢ′(zᵢ), so that an
+    entry of ``expand(z).gradient`` is off by at most ``EVALUATION_ULPS`` units of it.
     """
 
     def value(self, z: Vector) -> float: ...
@@ -57,7 +57,7 @@ class PredictorLoss(Protocol):
 
 
 EVALUATION_ULPS = 32.0
-"""Two function values of at most 4 ulp each, and the products and sums around them, with as much again to spare."""
+"""Two function values of at most 4 ulp each, the products and sums around them, and half to spare."""
 
 
 def gamma(k: float) -> float:
@@ -67,7 +67,7 @@ def gamma(k: float) -> float:
 
 @dataclass(frozen=True)
 class Form:
-    """A computed H (p, p), its absolute diagonal t (p,), and the most that forming it can be off, relative to t."""
+    """A computed H (p, p), its absolute diagonal t (p,), and how far off forming it is, relative to t."""
 
     H: Matrix
     absolute: Vector
@@ -95,23 +95,23 @@ class Form:
         return K
 
     def on(self, kept: NDArray[np.intp]) -> "Form":
-        """Return the principal part that belongs to the kept unknowns."""
+        """Return the principal part of the kept unknowns, given in ascending order."""
         if len(kept) == len(self.absolute):
             return self
         return Form(np.asfortranarray(self.H[np.ix_(kept, kept)]), self.absolute[kept], self.error)
 
-    def exceeds(self, modulus: float) -> bool:
-        """Return whether H ⪰ modulus·I is proven; p³/3 flops."""
+    def exceeds(self, modulus: float, metric: Vector) -> bool:
+        """Return whether H ⪰ modulus · diag(metric)² is proven; p³/3 flops."""
         if not (np.isfinite(self.margin) and np.all(np.isfinite(self.absolute))):
             return False
         K = self.scaled()
-        K[np.diag_indices_from(K)] -= modulus / self.scale**2 + self.margin
+        K[np.diag_indices_from(K)] -= modulus * (metric / self.scale) ** 2 + self.margin
         return bool(lapack.dpotrf(K, lower=1, clean=0, overwrite_a=1)[1] == 0)
 
 
 @dataclass(frozen=True)
 class Pivoting:
-    """A pivoted Cholesky of the scaled matrix: which unknowns are kept, which depend on them, and the factor."""
+    """A pivoted Cholesky of the scaled matrix: the unknowns kept, those that depend on them, the factor."""
 
     kept: NDArray[np.intp]
     dropped: NDArray[np.intp]
@@ -119,8 +119,13 @@ class Pivoting:
     coupling: Matrix
     scale: Vector
 
+    @property
+    def unknowns(self) -> NDArray[np.intp]:
+        """The kept unknowns in ascending order."""
+        return np.sort(self.kept)
+
     def null_candidates(self) -> Matrix:
-        """Return one direction (p,) a dropped unknown, along which the quadratic form should vanish; (p, k)."""
+        """Return a direction a dropped unknown, along which the quadratic form should vanish; (p, k)."""
         N = np.zeros((len(self.scale), len(self.dropped)))
         N[self.dropped, np.arange(len(self.dropped))] = 1.0 / self.scale[self.dropped]
         N[self.kept] = -self._solve_transposed(self.coupling.T) / self.scale[self.kept, None]
@@ -135,13 +140,16 @@ class Pivoting:
     def _solve_transposed(self, v: Matrix) -> Matrix:
         return np.asarray(solve_triangular(self.factor, v, lower=True, trans="T", check_finite=False))
 
-    def smallest_eigenvalue(self) -> float:
-        """Estimate λ_min of the kept part by inverse iteration from a fixed start."""
-        v = np.cos(1.0 + np.arange(len(self.kept), dtype=np.float64))
+    def smallest_eigenvalue(self, metric: Vector) -> float:
+        """Estimate λ_min of the kept part of diag(metric)⁻¹ H diag(metric)⁻¹ by inverse iteration."""
+        m = metric[self.kept]
+        v = np.cos(1.0 + np.arange(len(m), dtype=np.float64))
+        growth = np.inf
         for _ in range(INVERSE_STEPS):
-            v = self.solve(v)
-            v /= (growth := float(np.linalg.norm(v)))
-        return 1.0 / float(np.linalg.norm(self.solve(v))) if growth > 0.0 else 0.0
+            v /= np.linalg.norm(v)
+            v = m * self.solve(m * v)
+            growth = float(np.linalg.norm(v))
+        return 1.0 / growth if np.isfinite(growth) and growth > 0.0 else 0.0
 
 
 def pivoting(form: Form, tolerance: float) -> Pivoting:
@@ -153,14 +161,14 @@ def pivoting(form: Form, tolerance: float) -> Pivoting:
 
 
 def lowest_direction(K: Matrix) -> Vector:
-    """Return an approximate eigenvector of the smallest eigenvalue, (p,); p³ flops up to 1,000 unknowns, then 80 p²."""
+    """Return about the lowest eigenvector, (p,); p³ flops up to 1,000 unknowns, then 80 p²."""
     if len(K) <= 1000:
         return np.asarray(eigh(K, subset_by_index=(0, 0), check_finite=False)[1][:, 0])
     return lanczos(lambda v: K @ v, len(K), 80)[1]
 
 
 def lanczos(product: Callable[[Vector], Vector], order: int, steps: int) -> tuple[float, Vector]:
-    """Return the lowest Ritz value, an upper bound of λ_min but for rounding, and its vector, from a fixed start."""
+    """Return the lowest Ritz value (λ_min is no larger, but for rounding) and vector, from a fixed start."""
     steps = min(steps, order)
     basis = np.zeros((steps, order))
     basis[0] = np.cos(1.0 + np.arange(order, dtype=np.float64))

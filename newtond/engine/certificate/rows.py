@@ -15,7 +15,7 @@ from newtond.engine.state import Csr, Matrix, Vector
 CHUNK_ENTRIES = 1 << 22
 MIN_CHUNK_ROWS = 1 << 13
 DENSIFY_RATIO = 64
-"""A sparse chunk is multiplied densely where that costs at most this many times the flops: BLAS is that much faster."""
+"""A sparse chunk is multiplied densely where that costs at most this many times the flops: BLAS is fast."""
 
 Chunk = tuple[slice, "sp.csr_array | Matrix"]
 
@@ -26,11 +26,11 @@ class Rows:
     def __init__(self, A: Csr | NDArray[np.float64], intercept: bool) -> None:
         self._a = A
         self.intercept = intercept
-        self.n, self.d = A.shape
+        self.n, self.d = int(A.shape[0]), int(A.shape[1])
         self.p = self.d + intercept
         per_row = np.diff(A.indptr) if isinstance(A, Csr) else np.full(1, self.d)
-        self.widest = int(per_row.max(initial=0)) + intercept
-        self._squares = float(np.mean(np.square(per_row, dtype=np.float64))) if per_row.size else 0.0
+        self.widest: int = int(per_row.max(initial=0)) + intercept
+        self._squares: float = float(np.mean(np.square(per_row, dtype=np.float64))) if per_row.size else 0.0
         self._step = max(
             1, min(max(MIN_CHUNK_ROWS, math.isqrt(self.n)), CHUNK_ENTRIES // max(self.widest, 1))
         )
@@ -69,6 +69,13 @@ class Rows:
             z[rows] = block @ y[: self.d]
         return z + y[self.d] if self.intercept else z
 
+    def absolute_predictor(self, y: Vector) -> Vector:
+        """Return |Ã| y, (n,)."""
+        z = np.empty(self.n)
+        for rows, block in self.chunks():
+            z[rows] = _absolute(block) @ y[: self.d]
+        return z + y[self.d] if self.intercept else z
+
     def transpose(self, g: Vector) -> Vector:
         """Return Ãᵀ g, (p,)."""
         total = np.zeros(self.p)
@@ -82,17 +89,18 @@ class Rows:
         """Return |Ã|ᵀ g, (p,)."""
         total = np.zeros(self.p)
         for rows, block in self.chunks():
-            total[: self.d] += abs(block).T @ g[rows]
+            total[: self.d] += _absolute(block).T @ g[rows]
             if self.intercept:
                 total[self.d] += np.sum(g[rows])
         return total
 
-    def norms(self) -> Vector:
-        """Return ‖ãᵢ‖, (n,)."""
-        squares = np.full(self.n, float(self.intercept))
+    def norms(self, metric: Vector) -> Vector:
+        """Return ‖diag(metric)⁻¹ ãᵢ‖, (n,)."""
+        inverse = np.square(1.0 / metric)
+        squares = np.full(self.n, inverse[self.d] if self.intercept else 0.0)
         for rows, block in self.chunks():
-            squares[rows] += _entry_squares(block) @ np.ones(self.d)
-        return np.sqrt(squares)
+            squares[rows] += _entry_squares(block) @ inverse[: self.d]
+        return np.asarray(np.sqrt(squares))
 
     def column_squares(self, weights: Vector) -> Vector:
         """Return Σᵢ wᵢ ãᵢⱼ², (p,)."""
@@ -138,12 +146,16 @@ class Rows:
         return largest, squares
 
     def integral(self, columns: NDArray[np.intp]) -> bool:
-        """Return whether every entry of these columns of A is an integer below 2³¹, so that small sums are exact."""
+        """Return whether all entries of these columns are integers below 2³¹, so that sums are exact."""
         return all(_integral(block[:, columns]) for _, block in self.chunks())
 
 
+def _absolute(block: sp.csr_array | Matrix) -> sp.csr_array | Matrix:
+    return np.abs(block) if isinstance(block, np.ndarray) else sp.csr_array(abs(block))
+
+
 def _entry_squares(block: sp.csr_array | Matrix) -> sp.csr_array | Matrix:
-    return block.power(2) if isinstance(block, sp.csr_array) else np.square(block)
+    return np.square(block) if isinstance(block, np.ndarray) else block.power(2)
 
 
 def _integral(block: sp.csr_array | Matrix) -> bool:
