@@ -1,6 +1,6 @@
 """How the objective curves at a point and around it: moduli that are proven, and what is only estimated."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +33,20 @@ class Modulus:
     metric: Vector
     kept: NDArray[np.intp]
     radius: float
+    gradient_norm: float
+    plain: float = 0.0
+    """μ proven in the plain norm by a factor of its own, 0 if that failed."""
 
     @property
     def euclidean(self) -> float:
         """μ of the plain norm."""
-        return self.value * float(np.min(self.metric[self.kept])) ** 2
+        return max(self.plain, self.value * float(np.min(self.metric[self.kept])) ** 2)
 
     @property
     def distance(self) -> float:
         """At least ‖x − x*‖."""
-        return self.radius / float(np.min(self.metric[self.kept])) * (1.0 + 1e-9)
+        scaled = self.radius / float(np.min(self.metric[self.kept]))
+        return min(scaled, self.gradient_norm / self.plain if self.plain > 0.0 else np.inf) * (1.0 + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,16 @@ def _shares(point: Point) -> tuple[float, ...]:
 
 
 def _modulus(point: Point, kept: NDArray[np.intp], metric: Vector, value: float) -> Modulus:
-    radius = float(np.linalg.norm(point.gradient_bound[kept] / metric[kept])) / value * (1.0 + 1e-9)
-    return Modulus(value, metric, kept, radius)
+    gradient = point.gradient_bound[kept]
+    radius = float(np.linalg.norm(gradient / metric[kept])) / value * (1.0 + 1e-9)
+    return Modulus(value, metric, kept, radius, float(np.linalg.norm(gradient)))
+
+
+def _with_plain(modulus: Modulus, form: Form, lowest: float) -> Modulus:
+    """Prove μ in the plain norm too, where the form is already known to be positive definite."""
+    plain = SHARES[1] * lowest
+    proven = plain > modulus.euclidean and form.exceeds(plain, np.ones(len(modulus.kept)))
+    return replace(modulus, plain=plain) if proven else modulus
 
 
 def _modulus_everywhere(point: Point, pivots: Pivoting, floors: Vector) -> Modulus | None:
@@ -137,7 +149,9 @@ def _modulus_everywhere(point: Point, pivots: Pivoting, floors: Vector) -> Modul
     lowest = trial.smallest_eigenvalue(metric[kept])
     for value in (share * lowest for share in _shares(point)):
         if value > 0.0 and form.exceeds(value, metric[kept]):
-            return _modulus(point, kept, metric, value)
+            return _with_plain(
+                _modulus(point, kept, metric, value), form, trial.smallest_eigenvalue(np.ones(len(kept)))
+            )
     return None
 
 
@@ -151,8 +165,10 @@ def _modulus_nearby(point: Point, form: Form, pivots: Pivoting) -> Modulus | Non
             return None
         modulus = _modulus(point, kept, metric, value)
         floors = point.floors(2.0 * modulus.radius * lengths)
-        if np.all(np.isfinite(floors)) and point.form(floors).on(kept).exceeds(value, metric[kept]):
-            return modulus
+        if np.all(np.isfinite(floors)) and (around := point.form(floors).on(kept)).exceeds(
+            value, metric[kept]
+        ):
+            return _with_plain(modulus, around, pivots.smallest_eigenvalue(np.ones_like(metric)))
     return None
 
 
