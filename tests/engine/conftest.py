@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from newtond.engine.state import Csr
+from newtond import engine
+from newtond.contract.result import Certificate, Plan
+from newtond.contract.solve import SolveSpec
+from newtond.engine.state import Csr, Inputs
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any], float]] = {
     "exp": (np.exp, np.exp, 0.0),
@@ -90,3 +93,69 @@ def plain_loss() -> type[PlainLoss]:
 @pytest.fixture
 def as_csr() -> Callable[[Any], Csr]:
     return csr
+
+
+def problem(kind: str, A: Any, b: Any, **options: Any) -> tuple[SolveSpec, Inputs]:
+    """Return spec and inputs of a regression; ``kind`` is a function of ``hyperbolic`` or "identity".
+
+    Arrays among the options (weights, offset, row_weights, warm_start) become inputs; the rest goes into the spec.
+    """
+    family = {"kind": "least_squares"} if kind == "identity" else {"kind": "hyperbolic", "function": kind}
+    inputs: dict[str, Any] = {
+        "A": csr(A) if sp.issparse(A) else np.asarray(A, float),
+        "b": np.asarray(b, float),
+    }
+    request: dict[str, Any] = {"problem": family, "A": ID, "b": ID, "regulariser": {}}
+    for name, value in options.items():
+        place = request["regulariser"] if name in ("weights", "offset", "ridge", "margin") else request
+        place[name] = value
+        if isinstance(value, np.ndarray):
+            inputs[name], place[name] = value, ID
+    return SolveSpec.model_validate(request), inputs
+
+
+ID = "sha256:" + "0" * 64
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Everything the engine says of one solve."""
+
+    plan: Plan
+    steps: list[engine.Step]
+    solution: engine.Solution
+    certificate: Certificate
+
+    @property
+    def x(self) -> Any:
+        return self.solution.arrays["x"]
+
+    @property
+    def y(self) -> Any:
+        return self.x if self.solution.intercept is None else np.append(self.x, self.solution.intercept)
+
+    @property
+    def last(self) -> engine.Step:
+        return self.steps[-1]
+
+    @property
+    def warnings(self) -> str:
+        return "; ".join(self.solution.warnings)
+
+
+def run(kind: str, A: Any, b: Any, **options: Any) -> Solved:
+    """Solve through the engine's four public functions."""
+    spec, inputs = problem(kind, A, b, **options)
+    steps = list(engine.steps(spec, inputs))
+    solution = engine.solution(spec, inputs, steps[-1].state)
+    return Solved(engine.plan(spec, inputs), steps, solution, engine.certify(spec, inputs, solution))
+
+
+@pytest.fixture
+def solve() -> Callable[..., Solved]:
+    return run
+
+
+@pytest.fixture
+def make_problem() -> Callable[..., tuple[SolveSpec, Inputs]]:
+    return problem
