@@ -19,12 +19,12 @@ __all__ = ["Csr", "Inputs", "Solution", "State", "Step", "certify", "plan", "sol
 
 
 def plan(spec: SolveSpec, inputs: Inputs, threads: int = 1) -> Plan:
-    """Return what ``steps`` would do with this spec and why; raises InvalidSpec where spec and arrays disagree."""
+    """Return what ``steps`` would do, and why; raises InvalidSpec where spec and arrays disagree."""
     return family(spec).plan(spec, inputs, threads)
 
 
 def steps(spec: SolveSpec, inputs: Inputs, threads: int = 1, state: State | None = None) -> Iterator[Step]:
-    """Iterate from ``state`` (or the start) and yield a ``Step`` an iteration; the last one has a termination.
+    """Iterate from ``state`` (or the start), a ``Step`` an iteration; the last one has a termination.
 
     Raises InvalidSpec where spec and arrays disagree, NonFinite where no finite start exists.
     """

@@ -14,7 +14,7 @@ from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.state import Csr, Matrix, Vector
 
 RowTerms = tuple[Vector, Vector, Vector, Vector]
-"""Target b, scale v, omega w² and offset z̄ of the rows of a block; the last three may hold one entry for all."""
+"""Target b, scale v, omega w² and offset z̄ of a block's rows; the last three may hold one entry for all."""
 
 
 class RowBlock(Protocol):

@@ -27,7 +27,7 @@ threadpool_limits(1)
 
 
 class DesignMatrix:
-    """A of shape (n, d), with an implicit last column of ones where ``intercept``; vectors x have ``width`` entries."""
+    """A (n, d), with an implicit last column of ones where ``intercept``; an x has ``width`` entries."""
 
     def __init__(self, matrix: Csr | Matrix, *, intercept: bool = False, threads: int = 1) -> None:
         self.blocks = partition(matrix)
@@ -105,7 +105,7 @@ class DesignMatrix:
     def sweep(
         self, loss: PointwiseKernels, terms: RowTerms, x: Vector
     ) -> tuple[float, Vector, Vector, Vector, Vector]:
-        """Return value, gradient (width), predictor, weights and model (n) of a separable loss, in one pass."""
+        """Return value, gradient (width), predictor, weights and model (n), in one pass."""
         head, shift = self._split(x)
         predictor, weights, model = (np.empty(self.rows) for _ in range(3))
 
@@ -143,7 +143,7 @@ class DesignMatrix:
         parts = self.map(self._pairs, len(self.blocks))
         return np.sum(parts, axis=0, dtype=np.float64)
 
-    def _pairs(self, k: int) -> Vector:
+    def _pairs(self, k: int) -> NDArray[np.int64]:
         block = self.blocks[k]
         out = np.zeros(self.columns, np.int64)
         if isinstance(block, SparseBlock):
@@ -174,7 +174,7 @@ class DesignMatrix:
         return out
 
     def sparse_sign(self, root: Vector, rows: int, nonzeros: int, key: int) -> Matrix:
-        """Return S diag(root) A (rows, width): S has ``nonzeros`` entries ±1/√nonzeros a column, one a segment."""
+        """Return S diag(root) A; S has ``nonzeros`` entries ±1/√nonzeros a column, one a segment of rows."""
         segments = min(nonzeros, rows)
         height = -(-rows // segments)
         out = np.zeros((height * segments, self.width))

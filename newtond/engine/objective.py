@@ -47,7 +47,7 @@ class Loss(Protocol):
 
 
 class Separable:
-    """f(z) = Σ vᵢ φ(zᵢ; bᵢ) + ½ Σ wᵢ² (zᵢ − z̄ᵢ)² for a pointwise form φ; v, w² and z̄ may hold one entry for all."""
+    """f(z) = Σ vᵢ φ(zᵢ; bᵢ) + ½ Σ wᵢ² (zᵢ − z̄ᵢ)²; v, w² and z̄ may hold one entry for all."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What every regression in z = A x shares: reading the arrays, the plan, the iteration, the solution, the certificate.
+"""What every regression in z = A x shares: reading arrays, plan, iteration, solution, certificate.
 
 A family gives a ``Link`` (its pointwise form and what is known of it) and gets the four functions that
 ``newtond.engine`` asks of a problem.
@@ -23,13 +23,15 @@ from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.objective import Objective, Penalty, Separable
 from newtond.engine.state import Csr, Inputs, Solution, State, Step, Vector
 
+Bound = Callable[[Vector, Vector, Vector], Vector]
+
 
 @dataclass(frozen=True)
 class Link:
-    """One separable family: ½ (f(z) − b)² a row, and what is known of f.
+    """One separable family: ½ (f(z) − b)² a row.
 
-    ``inverse(b)`` is f⁻¹(b), NaN where b is out of range; ``floor(b, low, high)`` is a proven lower bound of
-    the second derivative for z in [low, high], so −floor(b, −∞, ∞) is the convexity threshold τ(b).
+    ``inverse(b)`` is f⁻¹(b), NaN where b is out of range. ``bounds`` (b, low, high) are a floor and a ceiling
+    of the second derivative for z in [low, high], rounding included; −floor(b, −∞, ∞) is the threshold τ(b).
     """
 
     name: str
@@ -37,12 +39,13 @@ class Link:
     function: Callable[[Vector], Vector]
     slope: Callable[[Vector], Vector]
     inverse: Callable[[Vector], Vector]
-    floor: Callable[[Vector, Vector, Vector], Vector]
+    bounds: tuple[Bound, Bound]
     start: Callable[["Regression"], Vector]
     start_words: str
     even: bool = False
     reach: float = 5.0
     remarks: Callable[["Regression"], list[str]] = lambda regression: []
+    certify: Callable[..., Certificate] = certify_predictor
 
 
 class PredictorLoss(Separable):
@@ -55,7 +58,18 @@ class PredictorLoss(Separable):
     def curvature_floor(self, low: Vector, high: Vector) -> Vector:
         """Return a lower bound of each row's curvature for z in [low, high]."""
         target, scale, omega, _ = self.terms
-        return scale * self.link.floor(target, low, high) + omega
+        return scale * self.link.bounds[0](target, low, high) + omega
+
+    def curvature_ceiling(self, low: Vector, high: Vector) -> Vector:
+        """Return an upper bound of each row's curvature for z in [low, high]."""
+        target, scale, omega, _ = self.terms
+        return scale * self.link.bounds[1](target, low, high) + omega
+
+    def gradient_scale(self, z: Vector) -> Vector:
+        """Return the sum of the absolute terms of each entry of the gradient at z."""
+        target, scale, omega, offset = self.terms
+        slope, value = np.abs(self.link.slope(z)), np.abs(self.link.function(z))
+        return scale * slope * (value + np.abs(target)) + omega * (np.abs(z) + np.abs(offset))
 
 
 class Regression:
@@ -83,7 +97,7 @@ class Regression:
         if isinstance(weights, float):
             return np.array([weights**2])
         if weights == "convex":
-            threshold = -self.scale * self.link.floor(self.target, -self.unbounded, self.unbounded)
+            threshold = -self.scale * self.link.bounds[0](self.target, -self.unbounded, self.unbounded)
             return np.maximum(threshold, 0.0) + self.spec.regulariser.margin
         return _nonnegative(inputs, "weights", n) ** 2
 
@@ -122,7 +136,7 @@ class Regression:
         return StoppingRule(self.spec.solver.tolerance, self.spec.solver.max_iterations, norm)
 
     def first_state(self) -> State:
-        """Return the start: the warm start, or the best of the family's candidates (never a stationary point)."""
+        """Return the warm start, or the best of the family's candidates (never a stationary point)."""
         x = self.warm if self.warm is not None else self.link.start(self)
         return State(0, {"x": x}, {})
 
@@ -195,7 +209,7 @@ class RegressionFamily:
         """Return x of least norm, the intercept, and the outputs asked for."""
         regression = Regression(spec, inputs, self.link(spec), threads)
         design, null = regression.design, regression.null_space()
-        x = null.least_norm(state.arrays["x"], design.columns)
+        x = null.least_norm(design, state.arrays["x"])
         if regression.link.even and not regression.offset.any():
             x = x * (np.sign(x[np.flatnonzero(x)[0]]) if x.any() else 1.0)
         arrays = {"x": np.ascontiguousarray(x[: design.columns])}
@@ -209,7 +223,7 @@ class RegressionFamily:
     def certify(self, spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
         """Return what is proven of the solution, from the input arrays and the loss formula alone."""
         regression = Regression(spec, inputs, self.link(spec), 1)
-        return certify_predictor(
+        return regression.link.certify(
             regression.matrix,
             solution.arrays["x"],
             solution.intercept,

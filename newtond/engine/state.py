@@ -15,16 +15,19 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Csr:
-    """A canonical sparse matrix (n, d): indptr int64, indices int32 sorted in each row, data float64, no explicit zeros."""
+    """A canonical sparse matrix (n, d): indices sorted in each row, no explicit zeros.
+
+    indptr int64, data float64, indices int32 (row blocks view them as uint32, which is faster to index by).
+    """
 
     indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
+    indices: NDArray[np.int32] | NDArray[np.uint32]
     data: Vector
     shape: tuple[int, int]
 
 
 Inputs = Mapping[str, Csr | NDArray[np.float64]]
-"""The arrays of a spec by the names that ``SolveSpec.arrays`` gives: A, b, weights, offset, row_weights, warm_start."""
+"""The arrays of a spec by the names that ``SolveSpec.arrays`` gives: A, b, weights, offset, row_weights …"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """The solution; ``decrement`` = √(gᵀH⁻¹g), trusted where ``solved`` (the linear solver met its accuracy)."""
+    """The solution; ``decrement`` = √(gᵀH⁻¹g), trusted where the linear solver met its accuracy."""
 
     vector: Vector
     decrement: float

@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradients with exact Hessian products; negative curvature ends it (Steihaug 1983)."""
+"""Preconditioned conjugate gradients; negative curvature ends them (Steihaug 1983)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,10 +1,12 @@
 """Matrix-free and sketched Hessians: conjugate gradients on exact products, a preconditioner from elsewhere.
 
 Source of the sketched form: Rokhlin, Tygert (2008), Avron, Maymounkov, Toledo (Blendenpik, 2010): the
-triangular factor of a sketch of √D A preconditions AᵀDA to a condition number that depends on neither A nor D.
+triangular factor of a sketch of √D A preconditions AᵀDA to a condition number that A and D do not enter.
 Difference from the papers of newtond's problems: there the sketch *is* the Hessian (see `sampled`); here
 products are exact, so the rate does not depend on the sketch's accuracy.
 """
+
+from typing import cast
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
@@ -23,7 +25,7 @@ FEWEST = 200
 def solve(
     objective: Objective, request: Request, precondition: Operator, diagonal: Vector, used: SketchUse | None
 ) -> Direction | None:
-    """Return the direction by conjugate gradients, or None where the true curvature is seen to be negative."""
+    """Return the direction, or None where the true curvature is seen to be negative."""
     weights = request.curvature.weights if request.exact else request.curvature.model
     shift = objective.penalty.ridge + request.damping * diagonal
 
@@ -51,7 +53,7 @@ class FreeHessian:
 
 
 class SketchedHessian:
-    """Preconditioned by the triangular factor of S √model A; twice the rows each time ``escalation`` grows."""
+    """Preconditioned by the triangular factor of S √model A; its rows double with each ``escalation``."""
 
     def __init__(self, kind: SketchKind, rows: int | None) -> None:
         self.kind, self.rows = kind, rows
@@ -87,5 +89,4 @@ def triangular_factor(image: Matrix, shift: Vector, diagonal: Vector) -> Matrix:
     stacked[: len(image)] = image * scale
     tail = np.sqrt(shift * scale * scale + rounding * rounding * width)
     stacked[len(image) + np.arange(width), np.arange(width)] = tail
-    factor: Matrix = qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:width]
-    return factor
+    return cast(Matrix, qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:width])

@@ -1,1 +1,1 @@
-"""How it iterates: one file a method; a method is a generator of steps that continues from a ``State`` alone."""
+"""How it iterates: a method is a generator of steps that continues from a ``State`` alone."""

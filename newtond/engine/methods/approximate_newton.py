@@ -1,7 +1,7 @@
 """The papers' iteration as they state it: x ← x − H̃⁻¹g with a sampled Hessian H̃, whole steps, no line search.
 
 Source: Li, Song, Zhou, arXiv:2303.15725 (2023), algorithm of its main theorem: near the minimiser the error
-falls by a factor ε₀/(1 − ε₀) a step, so log(1/ε) steps give accuracy ε. Differences from the source: the start
+falls by ε₀/(1 − ε₀) a step, so log(1/ε) steps give accuracy ε. Differences from the source: the start
 need not lie within the paper's radius (which cannot be tested), so a step to a point that is not finite ends
 the solve there; and the stopping rule is that of every method here.
 """
@@ -22,7 +22,7 @@ from newtond.engine.state import State, Step
 def approximate_newton(
     objective: Objective, hessian: Hessian, rule: StoppingRule, seed: int, state: State
 ) -> Iterator[Step]:
-    """Yield a step an iteration from ``state``; raises NonFinite at the start or where the sample is singular."""
+    """Yield a step an iteration; raises NonFinite at the start or where the sample is singular."""
     memory, k = Memory.of(state), state.iteration
     since = perf_counter()
     here = objective.expand(state.arrays["x"])

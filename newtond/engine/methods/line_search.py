@@ -14,7 +14,7 @@ MOST = 40
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The step taken, the first one tried (1 unless ``loss.reach`` bounds max |δz|), F there, and the evaluations."""
+    """The step, the first one tried (1 unless ``loss.reach`` bounds max |δz|), F there, evaluations."""
 
     step: float
     first: float
@@ -23,7 +23,7 @@ class Accepted:
 
 
 def backtrack(objective: Objective, here: Evaluation, direction: Vector) -> Accepted | None:
-    """Return the first step of sufficient decrease (Armijo), or None after 40; a non-finite trial is a rejection.
+    """Return the first step of sufficient decrease, or None after 40; a non-finite trial is a rejection.
 
     A slack of 1e-12 |F| lets steps pass that only rounding keeps from decreasing F.
     """

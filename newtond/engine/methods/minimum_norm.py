@@ -5,6 +5,7 @@ vectors; they count as null only where ‖A v‖ ≤ 1e-11 ‖A‖, measured on 
 tell a singular value of 1e-8 from zero.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,13 @@ from scipy.linalg import lstsq, solve_triangular
 from scipy.linalg.lapack import dpstrf
 
 from newtond.engine.design import DesignMatrix
+from newtond.engine.hessians.conjugate_gradients import conjugate_gradients
 from newtond.engine.hessians.dense import ROUNDING
 from newtond.engine.state import Matrix, Vector
 
 LARGEST = 6000
 NULL = 1e-11
+PUT_BACK, MOST_PUT_BACK = 1e-3, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,25 @@ class NullSpace:
 
     @property
     def nullity(self) -> int:
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
-    def least_norm(self, x: Vector, penalised: int) -> Vector:
-        """Return the x + N t whose first ``penalised`` entries (all but an intercept) have least norm."""
+    def least_norm(self, design: DesignMatrix, x: Vector) -> Vector:
+        """Return the x + N t whose entries (an intercept's not counted) have least norm.
+
+        What rounding in N moves A x by is put back by conjugate gradients on the normal equations, from 0,
+        which never leave the row space.
+        """
         if self.nullity == 0:
             return x
-        shift = lstsq(self.basis[:penalised], x[:penalised])[0]
+        body = slice(0, design.columns)
+        shift = lstsq(self.basis[body], x[body])[0]
         least: Vector = x - self.basis @ shift
-        return least
+        moved = design.matvec(x) - design.matvec(least)
+        ones = np.ones(design.rows)
+        back = conjugate_gradients(
+            lambda p: design.normal(p, ones), design.rmatvec(moved), lambda r: r, PUT_BACK, MOST_PUT_BACK
+        )
+        return least + back.vector
 
 
 def null_space(design: DesignMatrix, used: Vector) -> NullSpace:
@@ -48,25 +61,41 @@ def null_space(design: DesignMatrix, used: Vector) -> NullSpace:
     scale = 1.0 / np.where(norms > 0.0, norms, 1.0)
     gram *= scale[:, None]
     gram *= scale
-    proposed = _proposed(gram)
+
+    def image(vectors: Matrix) -> Matrix:
+        columns = [design.matvec(scale * column) * used for column in vectors.T]
+        return np.column_stack(columns)
+
+    proposed = _proposed(gram, lambda v: _back(design, scale, image(v)))
     if proposed.shape[1] == 0:
         return NullSpace(proposed, True)
-    images = np.column_stack([design.matvec(scale * column) * used for column in proposed.T])
+    images = image(proposed)
     squares, mixing = np.linalg.eigh(images.T @ images)
     null = mixing[:, np.sqrt(np.maximum(squares, 0.0)) <= NULL * np.sqrt(np.count_nonzero(norms) or 1)]
     basis = np.linalg.qr(scale[:, None] * (proposed @ null))[0]
     return NullSpace(basis, True)
 
 
-def _proposed(gram: Matrix) -> Matrix:
-    """Return orthonormal vectors (d, k) that span what a pivoted Cholesky factorisation leaves of the Gram."""
+def _back(design: DesignMatrix, scale: Vector, images: Matrix) -> Matrix:
+    columns = [scale * design.rmatvec(np.ascontiguousarray(column)) for column in images.T]
+    return np.column_stack(columns)
+
+
+def _proposed(gram: Matrix, normal: Callable[[Matrix], Matrix]) -> Matrix:
+    """Return orthonormal vectors (d, k) that span what a pivoted Cholesky factorisation leaves of the Gram.
+
+    ``normal`` applies the Gram through A; one step of refinement by it makes exact null vectors exact to
+    rounding, whatever the condition of the rest.
+    """
     width = len(gram)
     factor, pivots, rank, _ = dpstrf(gram.T, lower=1, tol=8.0 * width * ROUNDING, overwrite_a=1)
     if rank == width:
         return np.empty((width, 0))
     order = pivots - 1
-    tail = solve_triangular(factor[:rank, :rank], factor[rank:, :rank].T, lower=True, trans="T")
+    leading = factor[:rank, :rank]
     vectors = np.zeros((width, width - rank))
-    vectors[order[:rank]] = -tail
+    vectors[order[:rank]] = -solve_triangular(leading, factor[rank:, :rank].T, lower=True, trans="T")
     vectors[order[rank:], np.arange(width - rank)] = 1.0
+    wrong = solve_triangular(leading, normal(vectors)[order[:rank]], lower=True)
+    vectors[order[:rank]] -= solve_triangular(leading, wrong, lower=True, trans="T")
     return np.linalg.qr(vectors)[0]

@@ -1,6 +1,6 @@
 """Globalised Newton: Gauss-Newton curvature far away, the true Hessian near, damped as Levenberg-Marquardt.
 
-Pure Newton from afar goes to the wrong place (at z = 0 the exp row weight is 2 − b); so steps use the positive
+Pure Newton from afar goes to the wrong place (at z = 0 the exp row weight is 2 − b): steps use the positive
 semidefinite model until one is taken whole and gains what the model promised. From there they use the true
 Hessian where it is positive definite. A point that satisfies the stopping rule is left again where the true
 Hessian has a direction of descent (a saddle, such as x = 0 under cosh).
@@ -9,7 +9,7 @@ Sources: Levenberg (1944), Marquardt (1963), Steihaug (1983); stopping as in `st
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -38,7 +38,7 @@ class Memory:
     damping: float = 0.0
     near: bool = False
     escalation: int = 0
-    stall: Stall = Stall()
+    stall: Stall = field(default_factory=Stall)
 
     @classmethod
     def of(cls, state: State) -> "Memory":
@@ -95,7 +95,7 @@ class Report:
 def newton(
     objective: Objective, hessian: Hessian, rule: StoppingRule, seed: int, state: State
 ) -> Iterator[Step]:
-    """Yield a step an iteration from ``state`` until the rule or the iteration limit; raises NonFinite at the start."""
+    """Yield a step an iteration until the rule or the limit; raises NonFinite at the start."""
     memory, k = Memory.of(state), state.iteration
     since = perf_counter()
     here = objective.expand(state.arrays["x"])

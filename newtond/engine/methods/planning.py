@@ -3,6 +3,8 @@
 The constants are rough costs of a basic operation in nanoseconds on one core; only their ratios decide.
 """
 
+from typing import Literal
+
 import numpy as np
 
 from newtond.contract.errors import InvalidSpec
@@ -16,6 +18,7 @@ from newtond.engine.objective import Objective
 from newtond.engine.sketches import sketch
 from newtond.engine.state import Vector
 
+Choice = Literal["exact", "sketch", "paper", "free"]
 LARGEST_DENSE = 5000
 PRODUCT, FLOP, ENTRY = 1.0, 0.05, 1.0
 PRODUCTS_A_STEP = 13
@@ -59,7 +62,7 @@ def make_hessian(plan: Plan, spec: SolveSpec) -> Hessian:
             return FreeHessian()
 
 
-def _choice(spec: SolveSpec, objective: Objective) -> tuple[str, str]:  # type: ignore[return]
+def _choice(spec: SolveSpec, objective: Objective) -> tuple[Choice, str]:
     asked, width = spec.solver.hessian, objective.design.width
     if asked == "paper":
         return "paper", "asked for: the papers' sampled Hessian, whole steps"
@@ -86,7 +89,7 @@ def _choice(spec: SolveSpec, objective: Objective) -> tuple[str, str]:  # type: 
     )
 
 
-def _sketch_rows(spec: SolveSpec, choice: str, n: int, width: int) -> int | None:
+def _sketch_rows(spec: SolveSpec, choice: Choice, n: int, width: int) -> int | None:
     if choice == "sketch":
         return spec.solver.sketch.rows or sketch(spec.solver.sketch.kind).default_rows(n, width)
     if choice == "paper":
@@ -94,7 +97,7 @@ def _sketch_rows(spec: SolveSpec, choice: str, n: int, width: int) -> int | None
     return None
 
 
-def _cost(choice: str, objective: Objective, rows: int | None) -> float:
+def _cost(choice: Choice, objective: Objective, rows: int | None) -> float:
     """Return rough nanoseconds of one iteration."""
     design = objective.design
     sweep = 2 * ENTRY * design.nnz + 5 * design.rows
@@ -109,7 +112,7 @@ def _cost(choice: str, objective: Objective, rows: int | None) -> float:
     return sweep * 50
 
 
-def _memory(choice: str, objective: Objective, rows: int | None) -> int:
+def _memory(choice: Choice, objective: Objective, rows: int | None) -> int:
     design = objective.design
     vectors = 8 * 12 * design.rows
     if choice == "exact":
@@ -119,7 +122,7 @@ def _memory(choice: str, objective: Objective, rows: int | None) -> int:
     return vectors + 8 * 64 * design.width
 
 
-def _passes(choice: str) -> str:
+def _passes(choice: Choice) -> str:
     each = {"exact": "2 and a Gram", "sketch": f"2, a sketch and about {PRODUCTS_A_STEP} products"}
     return f"about {STEPS} iterations of " + each.get(
         choice, "2 and 33 for the scores" if choice == "paper" else "2 and up to some hundred products"
@@ -144,7 +147,7 @@ def _convexity(floor: Vector, convex: bool) -> str:
     return f"not known to be convex: {count} rows have negative curvature somewhere; answers are local"
 
 
-def _warnings(choice: str, spec: SolveSpec, objective: Objective) -> list[str]:
+def _warnings(choice: Choice, spec: SolveSpec, objective: Objective) -> list[str]:
     if choice == "free" and spec.regulariser.ridge == 0.0:
         return ["matrix-free: slow where the columns are ill-conditioned beyond their scales; a ridge helps"]
     return []

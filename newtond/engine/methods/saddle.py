@@ -1,4 +1,4 @@
-"""Whether a stationary point is a saddle, and how to leave it: along the eigenvector of most negative curvature."""
+"""Whether a stationary point is a saddle, and how to leave it: along the most negative curvature."""
 
 import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
@@ -46,7 +46,7 @@ def descend(objective: Objective, here: Evaluation, key: Key) -> Evaluation | No
 
 
 def most_negative(objective: Objective, here: Evaluation, key: Key) -> Vector | None:
-    """Return the unit eigenvector of the scaled Hessian's most negative eigenvalue, or None if it is not negative."""
+    """Return the eigenvector of the scaled Hessian's least eigenvalue, or None if that is not negative."""
     ridge = objective.penalty.ridge
     diagonal = objective.design.squares(here.curvature.model) + ridge
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))

@@ -39,7 +39,7 @@ def _solver(objective: Objective) -> Hessian:
 
 
 def spectral(objective: Objective, squares: Vector, weights: Vector, key: Key) -> Vector:
-    """Return α y, y the leading eigenvector of Aᵀ diag(weights · squares) A in scaled columns, α by least squares.
+    """Return α y, y leading eigenvector of Aᵀ diag(weights · squares) A, columns scaled, α by least squares.
 
     The start of an even f, where only zᵢ² ≈ squaresᵢ is known: x and −x are equally good. Where no row tells
     anything (squares = 0) it is a random vector of the key, since x = 0 is stationary.

@@ -37,10 +37,10 @@ class StoppingRule:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Counts steps that lower F by less than 1e-12 of itself while the decrement does not halve either.
+    """Counts steps that lower F by less than 1e-12 of itself and do not halve the decrement either.
 
-    Near a solution F is flat long before the gradient is: a step may then still gain digits of x, and it shows
-    in the decrement.
+    Near a solution F is flat long before the gradient is: a step may then still gain digits of x, and it
+    shows in the decrement.
     """
 
     steps: int = 0

@@ -1,4 +1,4 @@
-"""What is minimised: one file a problem kind, named as the kind; each has ``plan``, ``steps``, ``solution``, ``certify``."""
+"""What is minimised: one file a kind, named as it, with ``plan``, ``steps``, ``solution`` and ``certify``."""
 
 from collections.abc import Iterator
 from importlib import import_module

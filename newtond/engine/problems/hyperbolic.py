@@ -15,6 +15,7 @@ row-wise one; the iteration is globalised, and a sketch preconditions rather tha
 paper's own iteration is ``hessian: paper``).
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -23,9 +24,12 @@ from newtond.contract.problem import HyperbolicProblem
 from newtond.contract.solve import SolveSpec
 from newtond.engine.kernels import exp, kernel, specialise
 from newtond.engine.methods.start import best, linearised, spectral
-from newtond.engine.regression import Link, Regression, RegressionFamily
+from newtond.engine.regression import Bound, Link, Regression, RegressionFamily
 from newtond.engine.sketches import Key
 from newtond.engine.state import Vector
+
+SAFETY = 8.0 * float(np.finfo(np.float64).eps)
+Reach = Callable[[Vector, Vector], tuple[Vector, Vector, float]]
 
 
 @kernel
@@ -47,7 +51,7 @@ def cosh_row(z, b):
 
 @kernel
 def sinh_row(z, b):
-    """As ``exp_row``, of ½ (sinh z − b)²; sinh by its series below |z| = 0.3, where the difference cancels."""
+    """As ``exp_row``, of ½ (sinh z − b)²; by its series below |z| = 0.3, where the difference cancels."""
     grown, shrunk = exp(z), exp(-z)
     y = z * z
     p = 1.0 + y / 72.0 * (1.0 + y / 110.0 * (1.0 + y / 156.0))
@@ -58,26 +62,47 @@ def sinh_row(z, b):
     return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
 
 
-def floor_exp(b: Vector, low: Vector, high: Vector) -> Vector:
-    """Return the least 2u² − b u for u between e^low and e^high."""
-    return _quadratic_floor(b, 0.0, np.exp(low), np.exp(high))
+def range_exp(low: Vector, high: Vector) -> tuple[Vector, Vector, float]:
+    """Return the least and largest exp on [low, high], and the constant of the curvature 2u² − b u + c."""
+    return np.exp(low), np.exp(high), 0.0
 
 
-def floor_cosh(b: Vector, low: Vector, high: Vector) -> Vector:
-    """Return the least 2u² − b u − 1 for u between the least and the largest cosh on [low, high]."""
-    nearest = np.where((low <= 0.0) & (high >= 0.0), 0.0, np.minimum(np.abs(low), np.abs(high)))
-    return _quadratic_floor(b, -1.0, np.cosh(nearest), np.cosh(np.maximum(np.abs(low), np.abs(high))))
+def range_cosh(low: Vector, high: Vector) -> tuple[Vector, Vector, float]:
+    """As ``range_exp``, of cosh."""
+    near, far = np.minimum(np.abs(low), np.abs(high)), np.maximum(np.abs(low), np.abs(high))
+    return np.cosh(np.where((low <= 0.0) & (high >= 0.0), 0.0, near)), np.cosh(far), -1.0
 
 
-def floor_sinh(b: Vector, low: Vector, high: Vector) -> Vector:
-    """Return the least 2u² − b u + 1 for u between sinh low and sinh high."""
-    return _quadratic_floor(b, 1.0, np.sinh(low), np.sinh(high))
+def range_sinh(low: Vector, high: Vector) -> tuple[Vector, Vector, float]:
+    """As ``range_exp``, of sinh."""
+    return np.sinh(low), np.sinh(high), 1.0
 
 
-def _quadratic_floor(b: Vector, constant: float, low: Vector, high: Vector) -> Vector:
-    u = np.clip(0.25 * b, low, high)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return u * (2.0 * u - b) + constant
+def _bounds(reach: Reach) -> tuple[Bound, Bound]:
+    """Return floor and ceiling of 2u² − b u + c for z in [low, high], u off by up to 8 ulp included."""
+
+    def curvature(b: Vector, u: Vector, constant: float) -> tuple[Vector, Vector]:
+        size = 2.0 * u * u + np.abs(b * u) + abs(constant)
+        return u * (2.0 * u - b) + constant, SAFETY * size
+
+    def widened(low: Vector, high: Vector) -> tuple[Vector, Vector, float]:
+        least, most, constant = reach(low, high)
+        return least - SAFETY * np.abs(least), most + SAFETY * np.abs(most), constant
+
+    def floor(b: Vector, low: Vector, high: Vector) -> Vector:
+        with np.errstate(over="ignore", invalid="ignore"):
+            least, most, constant = widened(low, high)
+            u = np.clip(0.25 * b, least, most)
+            value, error = curvature(b, u, constant)
+            return np.where(np.isfinite(u), value - error, np.inf)
+
+    def ceiling(b: Vector, low: Vector, high: Vector) -> Vector:
+        with np.errstate(over="ignore", invalid="ignore"):
+            least, most, constant = widened(low, high)
+            ends = [np.add(*curvature(b, u, constant)) for u in (least, most)]
+            return np.where(np.isfinite(least) & np.isfinite(most), np.maximum(*ends), np.inf)
+
+    return floor, ceiling
 
 
 def _start(regression: Regression) -> Vector:
@@ -152,7 +177,7 @@ def _links() -> dict[str, Link]:
             function=np.exp,
             slope=np.exp,
             inverse=lambda b: np.log(np.where(b > 0.0, b, np.nan)),
-            floor=floor_exp,
+            bounds=_bounds(range_exp),
             start=_start,
             start_words=words,
             remarks=_remark_exp,
@@ -163,7 +188,7 @@ def _links() -> dict[str, Link]:
             function=np.cosh,
             slope=np.sinh,
             inverse=lambda b: np.arccosh(np.where(b >= 1.0, b, np.nan)),
-            floor=floor_cosh,
+            bounds=_bounds(range_cosh),
             start=_start_cosh,
             start_words="the leading eigenvector of Aᵀ diag(arcosh(b)²) A, scaled by least squares",
             even=True,
@@ -175,7 +200,7 @@ def _links() -> dict[str, Link]:
             function=np.sinh,
             slope=np.cosh,
             inverse=np.arcsinh,
-            floor=floor_sinh,
+            bounds=_bounds(range_sinh),
             start=_start,
             start_words=words,
             remarks=_remark_range,

@@ -1,10 +1,15 @@
-"""Cut a matrix into row blocks; the cuts depend on its shape only, so that sums over blocks repeat bit for bit."""
+"""Cut a matrix into row blocks by its shape only, so that sums over blocks repeat bit for bit."""
+
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtond.engine.block import DenseBlock, RowBlock, SparseBlock
-from newtond.engine.state import Csr, Matrix, Vector
+from newtond.engine.state import Csr, Matrix
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 MOST_BLOCKS = 64
 SPARSE_ROWS = 4096
 DENSE_BYTES = 1 << 20
@@ -20,20 +25,16 @@ def partition(matrix: Csr | Matrix) -> tuple[RowBlock, ...]:
     n, d = matrix.shape
     if isinstance(matrix, Csr):
         count = max(1, min(MOST_BLOCKS, -(-n // SPARSE_ROWS), PARTIAL_ENTRIES // d))
-        shared = Csr(
-            frozen(matrix.indptr),
-            frozen(matrix.indices).view(np.uint32),  # type: ignore[arg-type]
-            frozen(matrix.data),
-            matrix.shape,
-        )
+        indices = frozen(matrix.indices).view(np.uint32)
+        shared = Csr(frozen(matrix.indptr), indices, frozen(matrix.data), matrix.shape)
         return tuple(SparseBlock(shared, first, last) for first, last in _cuts(n, count))
     rows = max(16, DENSE_BYTES // (8 * d))
     array = frozen(matrix)
     return tuple(DenseBlock(array, first, last) for first, last in _cuts(n, -(-n // rows)))
 
 
-def frozen(array: Vector) -> Vector:
-    """Return a read-only view of plain array type: memory and memory map then meet the same compiled kernels."""
+def frozen(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return a read-only plain view: memory and memory map then meet the same compiled kernels."""
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
@@ -41,4 +42,4 @@ def frozen(array: Vector) -> Vector:
 
 def _cuts(n: int, count: int) -> list[tuple[int, int]]:
     edges = [n * k // count for k in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -1,4 +1,4 @@
-"""S·J·A for random S: one file a distribution, named as the sketch kind; each has ``apply`` and ``default_rows``.
+"""S·J·A for random S: one file a kind, named as it; each has ``apply`` and ``default_rows``.
 
 A sketch is a value: distribution, rows and key. ``apply(design, root, rows, key)`` returns S diag(root) A
 (about rows, width), E[SᵀS] = I, and the same bits for the same key on any number of threads.
@@ -44,5 +44,5 @@ def sketch(kind: SketchKind) -> Sketch:
 
 
 def four_per_column(n: int, width: int) -> int:
-    """Return 4 rows a column and at least 50 more than columns: preconditions to a condition number of about 9."""
+    """Return 4 rows a column, at least 50 more than columns: condition number about 9."""
     return max(4 * width, width + 50)

@@ -1,4 +1,4 @@
-"""Leverage-score sampling: row i of diag(root) A is kept with probability pᵢ = min(1, c ℓᵢ) and scaled by 1/√pᵢ.
+"""Leverage-score sampling: row i of diag(root) A is kept with pᵢ = min(1, c ℓᵢ) and scaled by 1/√pᵢ.
 
 ℓᵢ = ‖rootᵢ aᵢ R⁻¹‖² with R from the QR of a sparse-sign sketch, estimated by 32 Gaussian columns where d is
 larger (a Johnson-Lindenstrauss estimate: relative standard deviation √(2/32) = 0.25).
@@ -7,6 +7,7 @@ draws, so a row of leverage 1 is always kept; sampling with replacement left coh
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
 from newtond.engine.design import DesignMatrix
@@ -39,7 +40,7 @@ def scores(design: DesignMatrix, root: Vector, key: Key) -> Vector:
     return np.minimum(total * root * root, 1.0)
 
 
-def sample(leverage: Vector, rows: int, key: Key) -> tuple[Vector, Vector]:
+def sample(leverage: Vector, rows: int, key: Key) -> tuple[NDArray[np.int64], Vector]:
     """Return the kept rows (sorted) and their probabilities; about ``rows`` are kept."""
     probabilities = _probabilities(leverage, rows)
     kept = np.flatnonzero(key.generator(2).random(len(leverage)) < probabilities)

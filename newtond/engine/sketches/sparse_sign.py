@@ -1,6 +1,7 @@
 """Sparse sign embedding: every column of S has 8 entries ±1/√8, one in each of 8 segments of its rows.
 
-Source: Nelson, Nguyên, OSNAP: faster numerical linear algebra algorithms via sparser subspace embeddings (2013).
+Source: Nelson, Nguyên, OSNAP: faster numerical linear algebra algorithms via sparser subspace
+embeddings (2013).
 Cost 8 nnz(A). Difference from the source: eight entries whatever the dimension, which suffices for a
 preconditioner (condition number about 9 at 4 rows a column, coherent rows included).
 """

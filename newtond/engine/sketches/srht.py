@@ -1,6 +1,7 @@
 """Subsampled randomised Hadamard transform: S = √(1/m) R H diag(ε), H of order N = 2^k ≥ n, R m rows of it.
 
-Source: Ailon, Chazelle (2006); Tropp, Improved analysis of the subsampled randomized Hadamard transform (2011).
+Source: Ailon, Chazelle (2006); Tropp, Improved analysis of the subsampled randomized Hadamard
+transform (2011).
 Cost n d (log₂ T + m/T) for tiles of T ≥ m rows, dense whatever A is. Difference from the source: H is applied
 as H_{N/T} ⊗ H_T tile by tile, so memory is O(T d) and only the sampled rows are ever formed; the
 rows are shuffled first, since neighbouring heavy rows would share their few low Hadamard bits.
