@@ -98,7 +98,7 @@ def as_csr() -> Callable[[Any], Csr]:
 def problem(kind: str, A: Any, b: Any, **options: Any) -> tuple[SolveSpec, Inputs]:
     """Return spec and inputs of a regression; ``kind`` is a function of ``hyperbolic`` or "identity".
 
-    Arrays among the options (weights, offset, row_weights, warm_start) become inputs; the rest goes into the spec.
+    Arrays among the options (weights, offset, row_weights, warm_start) become inputs, the rest the spec.
     """
     family = {"kind": "least_squares"} if kind == "identity" else {"kind": "hyperbolic", "function": kind}
     inputs: dict[str, Any] = {
