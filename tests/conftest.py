@@ -1,4 +1,4 @@
-"""What the tests share: a real Valkey on a unix socket, a data directory, real worker processes."""
+"""What the tests share: a real Valkey on a unix socket, a data directory, real worker processes, jobs to run."""
 
 import os
 import shutil
@@ -9,12 +9,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
 import pytest
 
 from newtond import valkey as server
+from newtond.contract.job import Accepted
+from newtond.contract.solve import SolveSpec
 from newtond.store import DataDirectory
+from newtond.store.jobs import new_job_id
 from newtond.store.queue import JobQueue
 
 START_SECONDS = 10.0
@@ -38,7 +44,7 @@ class Valkey:
 
     def start(self) -> None:
         self.process = subprocess.Popen(server.command(server.locate(), self.socket), cwd=self.directory)
-        wait_until(lambda: server.answers(self.socket), START_SECONDS)
+        _wait_until(lambda: server.answers(self.socket), START_SECONDS)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None:
@@ -47,12 +53,20 @@ class Valkey:
             self.process = None
 
 
-def wait_until(condition: Callable[[], object], seconds: float, pause: float = 0.02) -> None:
+WaitUntil = Callable[[Callable[[], object], float], None]
+
+
+def _wait_until(condition: Callable[[], object], seconds: float, pause: float = 0.02) -> None:
     """Wait until ``condition`` is true, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(pause)
+
+
+@pytest.fixture
+def wait_until() -> WaitUntil:
+    return _wait_until
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +141,10 @@ class WorkerProcesses:
     def __enter__(self) -> WorkerStart:
         return self.start
 
-    def start(self, **settings: object) -> "subprocess.Popen[bytes]":
+    def start(self, stderr: IO[bytes] | None = None, **settings: object) -> "subprocess.Popen[bytes]":
         changed = {f"NEWTOND_{name.upper()}": str(value) for name, value in settings.items()}
-        process = subprocess.Popen([sys.executable, "-m", "worker"], env=self.environment | changed)
+        environment = self.environment | changed
+        process = subprocess.Popen([sys.executable, "-m", "worker"], env=environment, stderr=stderr)
         self.started.append(process)
         return process
 
@@ -138,3 +153,44 @@ class WorkerProcesses:
             process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
+
+
+Submit = Callable[..., str]
+
+
+@pytest.fixture
+def submit(data: DataDirectory, queue: JobQueue) -> Submit:
+    """Accept and enqueue an exp regression on (rows, columns) of random data; return its id."""
+
+    def submit(rows: int = 200, columns: int = 5, task: str = "solve", spec: Any = (), **solver: Any) -> str:
+        generator = np.random.default_rng(7)
+        A = generator.normal(size=(rows, columns)) / columns**0.5
+        b = np.exp(A @ generator.normal(size=columns)) + 0.1 * generator.normal(size=rows)
+        ids = {name: data.arrays.put_dense(array)[0].id for name, array in (("A", A), ("b", b))}
+        problem = {"kind": "hyperbolic", "function": "exp"}
+        accepted = Accepted(
+            job_id=new_job_id(),
+            task=task,  # type: ignore[arg-type]
+            spec=SolveSpec.model_validate({"problem": problem, "solver": solver, **ids, **dict(spec)}),
+            shapes={"A": A.shape, "b": b.shape},
+            fingerprint="f",
+            created_at=datetime.now(UTC).isoformat(),
+        )
+        data.jobs.accept(accepted)
+        queue.submit(accepted.job_id, accepted.task)
+        return accepted.job_id
+
+    return submit
+
+
+@pytest.fixture
+def submit_slow(submit: Submit) -> Submit:
+    """Submit a solve of some eighty iterations and several seconds: the papers' own, of a small sample."""
+
+    def submit_slow(rows: int = 4000, columns: int = 400, **solver: Any) -> str:
+        regulariser = {"weights": "convex", "margin": 0.1}
+        sketch = {"kind": "leverage", "rows": 800}
+        options = {"hessian": "paper", "tolerance": 1e-13, "sketch": sketch, **solver}
+        return submit(rows, columns, spec={"regulariser": regulariser}, **options)
+
+    return submit_slow

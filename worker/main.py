@@ -1,7 +1,7 @@
 """The worker's parent process: takes jobs, forks a child for each, renews leases, brings lost jobs back.
 
-It imports everything a job needs and computes nothing, so that a child starts in milliseconds with one
-thread. One solve and one short task run at a time, so that a long solve does not block a plan.
+It imports everything a job needs and solves nothing, so that a child starts in milliseconds and no thread
+is lost in a fork. One solve and one short task run at a time, so that a long solve does not block a plan.
 """
 
 import gc
@@ -11,12 +11,10 @@ import secrets
 import signal
 import socket
 import time
-from importlib import import_module
 
 import structlog
 
 from newtond.contract.errors import NotFound, QueueUnavailable
-from newtond.contract.problem import PROBLEMS
 from newtond.process import Wakeups
 from newtond.store import DataDirectory
 from newtond.store.queue import QUEUE_OF_TASK, QUEUES, JobQueue, answering
@@ -25,6 +23,7 @@ from worker.ending import now
 from worker.registration import RegisteredWorker
 from worker.run import Run
 from worker.settings import WorkerSettings
+from worker.warm import warm
 
 log = structlog.get_logger("newtond.worker")
 TICK = 0.25
@@ -36,9 +35,6 @@ def main() -> int:
     """Work until told to stop (SIGTERM, SIGINT, SIGHUP); returns the exit status."""
     settings = WorkerSettings()
     logs.configure(settings.log_level)
-    for kind in PROBLEMS:
-        import_module(f"newtond.engine.problems.{kind}")
-    gc.freeze()  # what is imported stays shared with every child
     with Wakeups() as wakeups:
         Parent(settings, wakeups).work()
     return 0
@@ -57,6 +53,7 @@ class Parent:
         self._slots: dict[str, Run | None] = dict.fromkeys(QUEUES)
         self._next_beat = self._next_reconciliation = -math.inf
         self._silent = False
+        self._warming, self._cold = warm(), True
 
     def work(self) -> None:
         """Look after the runs and take new ones until told to stop."""
@@ -133,11 +130,7 @@ class Parent:
 
     def _renew(self) -> None:
         for name, run in self._slots.items():
-            if run is None:
-                continue
-            if self._queue.renew(run.job_id, run.token):
-                run.board.write(renewed_at=time.monotonic())
-            else:
+            if run is not None and not self._queue.renew(run.job_id, run.token):
                 log.warning("lease lost", job_id=run.job_id, attempt=run.attempt)
                 run.abandon()
                 self._slots[name] = None
@@ -161,7 +154,7 @@ class Parent:
         idle = [name for name, run in self._slots.items() if run is None]
         busy = len(idle) < len(self._slots)
         try:
-            job_id = self._queue.take(idle, None if busy else IDLE_WAIT) if idle else None
+            job_id = self._queue.take(idle, None if busy or self._cold else IDLE_WAIT) if idle else None
         except PermissionError as error:
             log.error("refused", error=str(error))
             return
@@ -169,6 +162,16 @@ class Parent:
             self._assign(job_id)
         elif busy:
             self._wakeups.wait(TICK)
+        elif self._cold:
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        try:
+            next(self._warming)
+        except StopIteration:
+            self._cold = False
+            gc.freeze()  # what is loaded stays shared with every child
+            log.info("kernels loaded")
 
     def _assign(self, job_id: str) -> None:
         try:
