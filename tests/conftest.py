@@ -1,4 +1,4 @@
-"""What the tests share: a real Valkey on a unix socket, a data directory, real worker processes, jobs to run."""
+"""What the tests share: a real Valkey on a unix socket, a data directory, workers, jobs to run."""
 
 import os
 import shutil
@@ -185,11 +185,11 @@ def submit(data: DataDirectory, queue: JobQueue) -> Submit:
 
 @pytest.fixture
 def submit_slow(submit: Submit) -> Submit:
-    """Submit a solve of some eighty iterations and several seconds: the papers' own, of a small sample."""
+    """Submit a solve of some fifty iterations and several seconds: the papers' own, of a small sample."""
 
-    def submit_slow(rows: int = 4000, columns: int = 400, **solver: Any) -> str:
+    def submit_slow(rows: int = 200_000, columns: int = 20, **solver: Any) -> str:
         regulariser = {"weights": "convex", "margin": 0.1}
-        sketch = {"kind": "leverage", "rows": 800}
+        sketch = {"kind": "leverage", "rows": 100}
         options = {"hessian": "paper", "tolerance": 1e-13, "sketch": sketch, **solver}
         return submit(rows, columns, spec={"regulariser": regulariser}, **options)
 
