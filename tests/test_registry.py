@@ -1,4 +1,4 @@
-"""A problem family is five files: spec class, engine module, tests, docs page, example. None may be missing."""
+"""A family is five files: spec class, engine module, tests, docs page, example. None may be missing."""
 
 import json
 from pathlib import Path

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_mix_spreads_neighbouring_counters() -> None:
     key = np.uint64(12345)
     bits = [int(kernels.mix(key, np.uint64(k))) for k in range(4096)]
     assert len(set(bits)) == 4096
-    ones = [bin(a ^ b).count("1") for a, b in zip(bits, bits[1:], strict=False)]
+    ones = [bin(a ^ b).count("1") for a, b in pairwise(bits)]
     assert 31.0 < np.mean(ones) < 33.0
 
 

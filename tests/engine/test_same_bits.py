@@ -1,4 +1,4 @@
-"""The same spec gives the same bits: for any number of threads, from memory or a memory map, interrupted or not."""
+"""The same spec gives the same bits: on any threads, from memory or a memory map, interrupted or not."""
 
 from pathlib import Path
 from typing import Any

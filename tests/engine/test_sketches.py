@@ -1,4 +1,4 @@
-"""Every sketch as a law: unbiased by key, an embedding where it promises one, the same bits for any threads."""
+"""Every sketch as a law: unbiased by key, an embedding where it promises one, same bits on any threads."""
 
 from typing import Any, get_args
 
