@@ -1,0 +1,116 @@
+"""What Prometheus reads: requests as they happen, and the jobs as the data directory has them."""
+
+from collections import Counter as Tally
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from newtond.contract.errors import NotFound, QueueUnavailable
+from newtond.contract.job import Accepted
+from newtond.store.jobs import JobStore
+from newtond.store.queue import JobQueue
+
+MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+Outcome = tuple[str, str, str, str]
+
+
+class Metrics:
+    """The counters of one app; a registry of its own, so that two apps in one process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("method", "route")
+        self._requests = Counter(
+            "newtond_requests", "Requests answered", (*labels, "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "newtond_request_seconds", "Time to the end of an answer", labels, registry=self.registry
+        )
+        self._refusals = Counter(
+            "newtond_refusals", "Requests refused or failed, by error type", ("type",), registry=self.registry
+        )
+        self._uploaded = Counter("newtond_upload_bytes", "Bytes of uploads received", registry=self.registry)
+
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def count_refusal(self, slug: str) -> None:
+        """Count one answer that was an error, by the last part of its type."""
+        self._refusals.labels(slug).inc()
+
+    def count_upload(self, size: int) -> None:
+        """Count the bytes of one upload."""
+        self._uploaded.inc(size)
+
+    def page(self) -> bytes:
+        """Return all of it as Prometheus text."""
+        return generate_latest(self.registry)
+
+
+class JobCensus(Collector):
+    """Counts the jobs of the data directory at each scrape; a finished one is read once only."""
+
+    def __init__(self, jobs: JobStore, queue: JobQueue) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._outcomes: dict[str, Outcome] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield jobs by kind and outcome, those unfinished, the oldest one's age and the queue's depth."""
+        waiting = self._look()
+        solves = GaugeMetricFamily(
+            "newtond_jobs_finished",
+            "Finished jobs kept",
+            labels=("task", "kind", "status", "termination"),
+        )
+        for outcome, count in Tally(self._outcomes.values()).items():
+            solves.add_metric(outcome, count)
+        yield solves
+        yield GaugeMetricFamily("newtond_jobs_unfinished", "Jobs accepted and not finished", len(waiting))
+        yield GaugeMetricFamily(
+            "newtond_job_age_seconds", "Age of the oldest unfinished job", value=_oldest(waiting)
+        )
+        yield from self._depth()
+
+    def _look(self) -> list[Accepted]:
+        ids = self._jobs.ids()
+        self._outcomes = {job_id: self._outcomes[job_id] for job_id in ids if job_id in self._outcomes}
+        fresh = (job_id for job_id in ids if job_id not in self._outcomes)
+        return [waiting for job_id in fresh if (waiting := self._read(job_id))]
+
+    def _read(self, job_id: str) -> Accepted | None:
+        """Note a finished job's outcome; return an unfinished one."""
+        try:
+            accepted, finished = self._jobs.accepted(job_id), self._jobs.finished(job_id)
+        except NotFound:  # purged since it was listed
+            return None
+        if finished is None:
+            return accepted
+        self._outcomes[job_id] = (
+            accepted.task,
+            accepted.spec.problem.kind,
+            finished.status,
+            finished.termination or "",
+        )
+        return None
+
+    def _depth(self) -> Iterator[Metric]:
+        try:
+            depth, up = self._queue.depth(), 1
+        except QueueUnavailable:
+            depth, up = None, 0
+        yield GaugeMetricFamily("newtond_redis_up", "Whether Redis answers", value=up)
+        if depth is not None:
+            yield GaugeMetricFamily("newtond_queue_depth", "Jobs that wait in Redis", value=depth)
+
+
+def _oldest(waiting: list[Accepted]) -> float:
+    now = datetime.now(UTC)
+    return max(
+        ((now - datetime.fromisoformat(job.created_at)).total_seconds() for job in waiting), default=0.0
+    )

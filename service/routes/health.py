@@ -1,0 +1,76 @@
+"""Operations: limits, version, whether we live, whether we are ready, what Prometheus reads."""
+
+import platform
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Response
+
+import newtond
+from newtond.contract.errors import NewtondError, Unavailable
+from newtond.contract.model import Model
+from service import metrics
+from service.backend import Backend, backend
+from service.responses import content, problems
+from service.settings import Limits
+from service.upload import check_room, check_writable
+
+router = APIRouter(tags=["operations"])
+TheBackend = Annotated[Backend, Depends(backend)]
+
+
+class Version(Model):
+    """What runs here."""
+
+    newtond: str
+    python: str
+
+
+class Health(Model):
+    """The service lives, or is ready."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/limits", summary="Every bound that a request is held to")
+def limits(backend: TheBackend) -> Limits:
+    return backend.settings.limits()
+
+
+@router.get("/version", summary="What runs here")
+def version() -> Version:
+    return Version(newtond=newtond.__version__, python=platform.python_version())
+
+
+@router.get("/livez", summary="Whether the process answers")
+async def livez() -> Health:
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    summary="Whether work could be taken now: Redis answers, the data directory is writable and has room",
+    responses=problems(503),
+)
+def readyz(backend: TheBackend) -> Health:
+    checks: dict[str, Callable[[], None]] = {
+        "redis": backend.queue.ping,
+        "data_directory": lambda: check_writable(backend.incoming),
+        "disk": lambda: check_room(backend.settings),
+    }
+    for name, check in checks.items():
+        try:
+            check()
+        except (NewtondError, OSError) as error:
+            raise Unavailable(f"Not ready: {name}.", source={"check": name}) from error
+    return Health()
+
+
+@router.get(
+    "/metrics",
+    summary="Requests, refusals, uploads, jobs and the queue, for Prometheus",
+    response_class=Response,
+    responses={200: {"content": content(metrics.MEDIA_TYPE), "description": "Prometheus text"}},
+)
+def read_metrics(backend: TheBackend) -> Response:
+    return Response(backend.metrics.page(), headers={"Content-Type": metrics.MEDIA_TYPE})

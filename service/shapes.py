@@ -1,0 +1,51 @@
+"""Whether the arrays of a spec fit each other: their shapes bind the symbols n, d, … and must agree."""
+
+from collections.abc import Iterator, Mapping
+
+from newtond.contract.array import ArrayRole
+from newtond.contract.errors import InvalidSpec
+from newtond.contract.solve import ARRAY_POINTERS, SolveSpec, array_roles
+
+Shape = tuple[int, ...]
+DIMENSIONS = {0: "rows", 1: "columns"}
+
+
+def check_shapes(spec: SolveSpec, shapes: Mapping[str, Shape]) -> None:
+    """Raise InvalidSpec, with a pointer, at the first array whose shape contradicts those before it."""
+    roles = array_roles(spec.problem.kind)
+    bound: dict[str, tuple[int, str]] = {}
+    for name, shape in shapes.items():
+        for symbol, length, said in _lengths(name, roles[name], shape):
+            known, whose = bound.setdefault(symbol, (length, said))
+            if length != known:
+                raise InvalidSpec(f"{said}, but {whose}.", source={"pointer": ARRAY_POINTERS[name]})
+    _check_names(spec, bound)
+
+
+def _lengths(name: str, role: ArrayRole, shape: Shape) -> Iterator[tuple[str, int, str]]:
+    if len(role.shape) == 1:
+        yield role.shape[0], _vector_length(name, shape), f"{name} has length {max(shape)}"
+        return
+    if len(shape) != len(role.shape):
+        detail = f"{name} has {len(shape)} dimension, not {len(role.shape)}."
+        raise InvalidSpec(detail, source={"pointer": ARRAY_POINTERS[name]})
+    for axis, (symbol, length) in enumerate(zip(role.shape, shape, strict=True)):
+        yield symbol, length, f"{name} has {length} {DIMENSIONS[axis]}"
+
+
+def _vector_length(name: str, shape: Shape) -> int:
+    """A vector may come as one row or one column."""
+    if len(shape) == 2 and 1 not in shape:
+        detail = f"{name} is a vector; this is a matrix, {shape[0]} by {shape[1]}."
+        raise InvalidSpec(detail, source={"pointer": ARRAY_POINTERS[name]})
+    return max(shape)
+
+
+def _check_names(spec: SolveSpec, bound: Mapping[str, tuple[int, str]]) -> None:
+    if spec.column_names is None or "d" not in bound:
+        return
+    given, (columns, whose) = len(spec.column_names), bound["d"]
+    if given != columns:
+        raise InvalidSpec(
+            f"There are {given} column names, but {whose}.", source={"pointer": "/column_names"}
+        )
