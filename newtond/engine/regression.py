@@ -132,7 +132,9 @@ class Regression:
 
     @property
     def rule(self) -> StoppingRule:
-        norm = float(np.sqrt(np.sum(self.scale * self.target**2)))
+        fitted = np.where(np.isfinite(z := self.link.inverse(self.target)), z, 0.0)
+        spread = np.abs(self.target) + np.abs(fitted * self.link.slope(fitted))
+        norm = float(np.sqrt(np.sum(self.scale * spread**2)))
         return StoppingRule(self.spec.solver.tolerance, self.spec.solver.max_iterations, norm)
 
     def first_state(self) -> State:

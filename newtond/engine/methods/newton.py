@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
+from scipy.linalg.blas import dnrm2
 
 from newtond.contract.errors import NonFinite
 from newtond.contract.result import Termination
@@ -20,7 +21,7 @@ from newtond.contract.trace import Iteration
 from newtond.engine.hessians import Direction, Hessian, Request
 from newtond.engine.methods.line_search import Accepted, backtrack
 from newtond.engine.methods.saddle import descend, indefinite
-from newtond.engine.methods.stopping import STALLED, Stall, StoppingRule
+from newtond.engine.methods.stopping import STALLED, Stall, StoppingRule, exhausted
 from newtond.engine.objective import Evaluation, Objective
 from newtond.engine.sketches import Key
 from newtond.engine.state import State, Step
@@ -48,18 +49,21 @@ class Memory:
             float(get("damping", 0.0)),
             bool(get("near", False)),
             int(get("escalation", 0)),
-            Stall(int(get("flat_steps", 0)), float(get("flat_decrement", 0.0))),
+            Stall(
+                int(get("flat_steps", 0)), float(get("flat_decrement", 0.0)), float(get("flat_best", np.inf))
+            ),
         )
 
     def scalars(self) -> dict[str, float | int | str]:
         """Return the memory as a state's scalars."""
-        return {
+        known: dict[str, float | int | str] = {
             "damping": self.damping,
             "near": int(self.near),
             "escalation": self.escalation,
             "flat_steps": self.stall.steps,
             "flat_decrement": self.stall.decrement,
         }
+        return known | ({"flat_best": self.stall.best} if np.isfinite(self.stall.best) else {})
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Report:
         return Iteration(
             iteration=k,
             loss=here.value,
-            gradient_norm=float(np.linalg.norm(here.gradient)),
+            gradient_norm=float(dnrm2(here.gradient)),  # a sum of squares can overflow far away
             newton_decrement=direction.decrement if direction else None,
             step_size=self.step_size,
             line_search_evaluations=self.evaluations,
@@ -176,7 +180,7 @@ def _verdict(
     if small and direction.solved and memory.damping == 0.0:
         return "converged", rule.describe(value)
     if memory.stall.reached or memory.damping > MOST_DAMPING:
-        return STALLED
+        return exhausted(value, direction.decrement) if direction.solved else STALLED
     if k >= rule.max_iterations:
         return "max_iterations", f"{rule.max_iterations} iterations"
     return None, ""

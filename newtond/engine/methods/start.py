@@ -54,7 +54,8 @@ def spectral(objective: Objective, squares: Vector, weights: Vector, key: Key) -
     size = np.sqrt(float(np.sum(weights * squares * z**2)) / fourth) if fourth > 0.0 else 0.0
     if size > 0.0:
         return size * direction
-    return 0.1 * direction / max(float(np.abs(z).max()), np.finfo(float).tiny)
+    largest = float(np.abs(z).max())
+    return 0.1 / largest * direction if largest > 0.0 else np.zeros(design.width)
 
 
 def _leading(objective: Objective, weights: Vector, scale: Vector, random: Vector) -> Vector:

@@ -1,8 +1,9 @@
 """When to stop, and what to call it: always from an exact gradient, never from the initial one.
 
-The test is λ = √(gᵀH⁻¹g) ≤ max(tolerance · √(2F), 4 u ‖b‖), H positive semidefinite: ½λ² is the decrease that
-the quadratic model still promises, so the test is free of the units of x and of b. On a problem of zero
-residual λ = √(2F), and the second term is what fires.
+The test is λ = √(gᵀH⁻¹g) ≤ max(tolerance · √(2F), 4 u β), H positive semidefinite: ½λ² is the decrease that
+the quadratic model still promises, so the test is free of the units of x and b. On a problem of zero
+residual λ = √(2F), and the second term fires: β = ‖ |b| + |z f′(z)| ‖ at z = f⁻¹(b) is what the rounding
+of b and z leaves in the residual, in units of u.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ FLAT_STEPS = 3
 
 @dataclass(frozen=True, slots=True)
 class StoppingRule:
-    """``target_norm`` is ‖b‖, weighted as the loss is."""
+    """``target_norm`` is β, weighted as the loss is."""
 
     tolerance: float
     max_iterations: int
@@ -32,31 +33,40 @@ class StoppingRule:
         """Say which of the two thresholds was in force."""
         if self.threshold(value) > 4.0 * ROUNDING * self.target_norm:
             return f"Newton decrement ≤ {self.tolerance:g} · √(2F)"
-        return "Newton decrement ≤ 4 u ‖b‖: the residual is zero to rounding"
+        return "Newton decrement ≤ 4 u β, the rounding of b and f(z): the residual is zero to it"
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Counts steps that lower F by less than 1e-12 of itself and do not halve the decrement either.
+    """Counts steps that lower F by less than 1e-12 of its best and do not halve the decrement either.
 
     Near a solution F is flat long before the gradient is: a step may then still gain digits of x, and it
-    shows in the decrement.
+    shows in the decrement. Where F is nothing but rounding it goes up and down, hence the best seen.
     """
 
     steps: int = 0
     decrement: float = 0.0
+    best: float = np.inf
 
     def after(self, before: float, value: float, decrement: float) -> "Stall":
         """Return the count after one more step."""
-        if before - value > FLAT * abs(before):
-            return Stall()
+        best = min(self.best, before)
+        if best - value > FLAT * abs(best):
+            return Stall(best=value)
         if self.steps == 0 or decrement <= 0.5 * self.decrement:
-            return Stall(1, decrement)
-        return Stall(self.steps + 1, self.decrement)
+            return Stall(1, decrement, best)
+        return Stall(self.steps + 1, self.decrement, best)
 
     @property
     def reached(self) -> bool:
         return self.steps > FLAT_STEPS
+
+
+def exhausted(value: float, decrement: float) -> tuple[Termination, str]:
+    """Say what a stall means: the end where the model promises no more than 1e-12 of F, else a failure."""
+    if 0.5 * decrement**2 <= FLAT * value:
+        return "converged", f"neither steps nor the model lower the loss by {FLAT:g} of itself any more"
+    return STALLED
 
 
 STALLED: tuple[Termination, str] = (

@@ -41,23 +41,28 @@ def exp_row(z, b):
 
 
 @kernel
+def _odd_part(z, grown, shrunk):
+    """Return sinh z from e^z and e^−z, by its series below |z| = 0.3, where their difference cancels."""
+    y = z * z
+    p = 1.0 + y / 72.0 * (1.0 + y / 110.0 * (1.0 + y / 156.0))
+    series = z * (1.0 + y / 6.0 * (1.0 + y / 20.0 * (1.0 + y / 42.0 * p)))
+    return series if y < 0.09 else 0.5 * (grown - shrunk)
+
+
+@kernel
 def cosh_row(z, b):
     """As ``exp_row``, of ½ (cosh z − b)²."""
     grown, shrunk = exp(z), exp(-z)
-    u, slope = 0.5 * (grown + shrunk), 0.5 * (grown - shrunk)
+    u, slope = 0.5 * (grown + shrunk), _odd_part(z, grown, shrunk)
     residual = u - b
     return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
 
 
 @kernel
 def sinh_row(z, b):
-    """As ``exp_row``, of ½ (sinh z − b)²; by its series below |z| = 0.3, where the difference cancels."""
+    """As ``exp_row``, of ½ (sinh z − b)²."""
     grown, shrunk = exp(z), exp(-z)
-    y = z * z
-    p = 1.0 + y / 72.0 * (1.0 + y / 110.0 * (1.0 + y / 156.0))
-    series = z * (1.0 + y / 6.0 * (1.0 + y / 20.0 * (1.0 + y / 42.0 * p)))
-    u = series if y < 0.09 else 0.5 * (grown - shrunk)
-    slope = 0.5 * (grown + shrunk)
+    u, slope = _odd_part(z, grown, shrunk), 0.5 * (grown + shrunk)
     residual = u - b
     return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
 
@@ -117,10 +122,17 @@ def _start(regression: Regression) -> Vector:
 
 
 def _start_cosh(regression: Regression) -> Vector:
-    """Return the spectral start on arcosh(b)²; x = 0 is stationary whatever b is."""
+    """Return the better of the spectral start on arcosh(b)² and, with an intercept, a constant prediction.
+
+    x = 0 is stationary whatever b is, and never a candidate.
+    """
     squares = np.arccosh(np.maximum(regression.target, 1.0)) ** 2
     weights = np.broadcast_to(regression.scale, regression.design.rows)
-    return spectral(regression.objective, squares, weights, Key(regression.spec.solver.seed, 0))
+    candidates = [spectral(regression.objective, squares, weights, Key(regression.spec.solver.seed, 0))]
+    mean = float(weights @ squares) / (float(weights.sum()) or 1.0)
+    if regression.design.intercept and mean > 0.0:
+        candidates.append(np.append(np.zeros(regression.design.columns), np.sqrt(mean)))
+    return best(regression.objective, candidates)
 
 
 def _remark_exp(regression: Regression) -> list[str]:
