@@ -11,7 +11,9 @@ from newtond.contract.solve import SolveSpec
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Task = Literal["solve", "plan"]
-JobId = Annotated[str, Field(pattern=r"^job_[0-9A-HJKMNP-TV-Z]{26}$", examples=["job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"])]
+JobId = Annotated[
+    str, Field(pattern=r"^job_[0-9A-HJKMNP-TV-Z]{26}$", examples=["job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"])
+]
 FINISHED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 
 

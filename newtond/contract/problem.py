@@ -17,8 +17,34 @@ TARGET = ArrayRole(shape=("n",), meaning="target")
 SOLUTION = ArrayRole(shape=("d",), meaning="the minimiser, one coefficient a column of A")
 
 
+OPTIONS: dict[str, str] = {
+    "intercept": "/intercept",
+    "column_names": "/column_names",
+    "row_weights": "/row_weights",
+    "warm_start": "/warm_start",
+    "outputs": "/outputs",
+    "weights": "/regulariser/weights",
+    "convex": "/regulariser/weights",
+    "offset": "/regulariser/offset",
+    "offset_target": "/regulariser/offset",
+    "ridge": "/regulariser/ridge",
+    "hessian": "/solver/hessian",
+    "paper": "/solver/hessian",
+    "sketch": "/solver/sketch",
+}
+"""The options of ``SolveSpec`` that a kind may not support, and where they stand.
+
+"convex" is weights = "convex", "offset_target" is offset = "target", "paper" is hessian = "paper"; "weights",
+"offset" and "hessian" are any other value that is not the default.
+"""
+
+
 class Problem(Model):
-    """The base of every family's spec; the class variables are its catalogue entry."""
+    """The base of every family's spec; the class variables are its catalogue entry.
+
+    ``supports`` names the ``OPTIONS`` that this kind takes; another one that is given is refused, with the
+    reason in ``because`` where there is one to tell.
+    """
 
     title: ClassVar[str]
     formula: ClassVar[str]
@@ -27,6 +53,8 @@ class Problem(Model):
     differences: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[dict[str, ArrayRole]]
     results: ClassVar[dict[str, ArrayRole]]
+    supports: ClassVar[frozenset[str]] = frozenset(OPTIONS)
+    because: ClassVar[dict[str, str]] = {}
 
 
 class HyperbolicProblem(Problem):

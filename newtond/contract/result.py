@@ -90,4 +90,13 @@ class Result(Model):
     provenance: Provenance
 
 
-__all__ = ["ArrayRole", "Certificate", "Curvature", "Plan", "Provenance", "Result", "ResultArray", "Termination"]
+__all__ = [
+    "ArrayRole",
+    "Certificate",
+    "Curvature",
+    "Plan",
+    "Provenance",
+    "Result",
+    "ResultArray",
+    "Termination",
+]

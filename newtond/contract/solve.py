@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from newtond.contract.array import ArrayInput, ArrayRole
 from newtond.contract.model import Model
-from newtond.contract.problem import PROBLEMS, ProblemArrays, ProblemSpec
+from newtond.contract.problem import OPTIONS, PROBLEMS, ProblemArrays, ProblemSpec
 
 SketchKind = Literal["sparse_sign", "srht", "gaussian", "leverage", "count_sketch", "uniform"]
 HessianChoice = Literal["auto", "exact", "sketch", "paper"]
@@ -86,6 +87,33 @@ class SolveSpec(ProblemArrays):
                 raise ValueError(f"{self.problem.kind} needs the array {name}")
         return self
 
+    @model_validator(mode="after")
+    def _asks_only_for_what_its_kind_supports(self) -> Self:
+        problem = PROBLEMS[self.problem.kind]
+        refused = [name for name in self._options() if name not in problem.supports]
+        if refused:
+            raise ValidationError.from_exception_data(
+                "SolveSpec",
+                [_refusal(self.problem.kind, name, problem.because.get(name)) for name in refused],
+            )
+        return self
+
+    def _options(self) -> Iterator[str]:
+        """Yield the ``OPTIONS`` that are given, that is, differ from their defaults."""
+        for name in ("intercept", "column_names", "row_weights", "warm_start", "outputs"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                yield name
+        if self.regulariser.weights != 0.0:
+            yield "convex" if self.regulariser.weights == "convex" else "weights"
+        if self.regulariser.offset != "zero":
+            yield "offset_target" if self.regulariser.offset == "target" else "offset"
+        if self.regulariser.ridge != 0.0:
+            yield "ridge"
+        if self.solver.hessian != "auto":
+            yield "paper" if self.solver.hessian == "paper" else "hessian"
+        if self.solver.sketch != SketchSpec():
+            yield "sketch"
+
     def arrays(self) -> dict[str, ArrayInput]:
         """Return every array of this spec by its name: problem arrays, weights, offset, row_weights, warm_start."""
         return dict(self._arrays())
@@ -111,6 +139,14 @@ class SolveSpec(ProblemArrays):
         return self.model_copy(update=changes)
 
 
+def _refusal(kind: str, option: str, reason: str | None) -> InitErrorDetails:
+    what = {"convex": "weights 'convex'", "offset_target": "offset 'target'", "paper": "hessian 'paper'"}
+    message = f"{kind} does not take {what.get(option, option)}" + (f": {reason}" if reason else "")
+    place = tuple(OPTIONS[option].split("/")[1:])
+    error = PydanticCustomError("unsupported_option", "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=place, input=option)
+
+
 ARRAY_POINTERS = {
     **{name: f"/{name}" for name in (*ProblemArrays.model_fields, "row_weights", "warm_start")},
     "weights": "/regulariser/weights",
@@ -122,11 +158,12 @@ COMMON_INPUTS = {
     "row_weights": ArrayRole(shape=("n",), required=False, meaning="v, the weight of each row's residual"),
     "weights": ArrayRole(shape=("n",), required=False, meaning="w, the regulariser's weight of each row"),
     "offset": ArrayRole(shape=("n",), required=False, meaning="z̄, what the regulariser pulls Ax to"),
-    "warm_start": ArrayRole(shape=("d",), required=False, meaning="x to start from"),
+    "warm_start": ArrayRole(shape=("d",), required=False, meaning="x to start from, then its intercept"),
 }
-"""The arrays that every family takes besides its own ``inputs``, by the names that ``SolveSpec.arrays`` yields."""
+"""The arrays that a family may take besides its own ``inputs``, by the names that ``SolveSpec.arrays`` yields."""
 
 
 def array_roles(kind: str) -> dict[str, ArrayRole]:
     """Return what each array that this kind takes means, its own first."""
-    return PROBLEMS[kind].inputs | COMMON_INPUTS
+    problem = PROBLEMS[kind]
+    return problem.inputs | {name: role for name, role in COMMON_INPUTS.items() if name in problem.supports}
