@@ -1,0 +1,1 @@
+"""Speed, shown as ratios to peers that solve the same objective in the same run on the same threads."""

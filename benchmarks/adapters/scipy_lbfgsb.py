@@ -1,0 +1,21 @@
+"""SciPy L-BFGS-B with hand-written value and gradient."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from benchmarks.adapters.derivatives import Objective
+from benchmarks.problem import Instance, Vector
+
+TOLERANCE = "‖g‖∞ ≤ 1e-9 ‖g(0)‖, ftol 0"
+
+
+def takes(instance: Instance) -> bool:
+    return True
+
+
+def solve(instance: Instance, threads: int) -> Vector:
+    objective = Objective(instance)
+    start = np.zeros(objective.A.shape[1])
+    gradient = float(np.linalg.norm(objective.value_gradient(start)[1]))
+    options = {"maxiter": 3000, "maxfun": 6000, "ftol": 0.0, "gtol": 1e-9 * gradient, "maxcor": 20}
+    return minimize(objective.value_gradient, start, jac=True, method="L-BFGS-B", options=options).x

@@ -1,0 +1,27 @@
+"""SciPy trust-ncg with hand-written derivatives and Hessian products."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from benchmarks.adapters.derivatives import Objective
+from benchmarks.problem import Instance, Vector
+
+TOLERANCE = "‖g‖ ≤ 1e-8 ‖g(0)‖"
+
+
+def takes(instance: Instance) -> bool:
+    return True
+
+
+def solve(instance: Instance, threads: int) -> Vector:
+    objective = Objective(instance)
+    start = np.zeros(objective.A.shape[1])
+    gradient = float(np.linalg.norm(objective.value_gradient(start)[1]))
+    return minimize(
+        objective.value_gradient,
+        start,
+        jac=True,
+        hessp=objective.product,
+        method="trust-ncg",
+        options={"gtol": 1e-8 * gradient, "maxiter": 500},
+    ).x
