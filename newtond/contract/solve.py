@@ -45,7 +45,7 @@ class Regulariser(Model):
 
 
 class SketchSpec(Model):
-    """Which sketch S·J·A preconditions (or, with hessian 'paper', replaces) the Hessian; rows null lets the plan choose."""
+    """Which sketch S·J·A preconditions (for 'paper': replaces) the Hessian; rows null lets the plan choose."""
 
     kind: SketchKind = "sparse_sign"
     rows: Annotated[int, Field(ge=1)] | None = None
