@@ -180,7 +180,8 @@ def _verdict(
     if small and direction.solved and memory.damping == 0.0:
         return "converged", rule.describe(value)
     if memory.stall.reached or memory.damping > MOST_DAMPING:
-        return exhausted(value, direction.decrement) if direction.solved else STALLED
+        trusted = direction.solved and memory.damping == 0.0
+        return exhausted(value, direction.decrement) if trusted else STALLED
     if k >= rule.max_iterations:
         return "max_iterations", f"{rule.max_iterations} iterations"
     return None, ""
@@ -203,20 +204,25 @@ def _advance(
 def _learn(
     memory: Memory, here: Evaluation, there: Evaluation, direction: Direction, taken: Accepted
 ) -> Memory:
-    """Judge the model by gained against promised decrease: near or far, more damping or less."""
+    """Judge the model by gained against promised decrease: near or far, more damping or less.
+
+    Where the Gauss-Newton model did badly the true Hessian is tried next: cosh near 0 has slope 0, and the
+    model all but no curvature, where the loss may have much.
+    """
     promised = direction.decrement**2 * (taken.step - 0.5 * taken.step**2)
     measurable = promised > 1e-10 * abs(here.value)
     ratio = (here.value - taken.value) / promised if measurable else 1.0
     whole = taken.step == 1.0
     damping = memory.damping
-    if taken.step < 0.3 * taken.first or ratio < 0.25:
+    poor = taken.step < 0.3 * taken.first or ratio < 0.25
+    if poor:
         damping = _more(damping)
     elif whole and ratio > 0.75:
         damping = damping / 16.0 if damping > LEAST_DAMPING else 0.0
     return replace(
         memory,
         damping=damping,
-        near=whole and ratio > (0.25 if memory.near else 0.5),
+        near=(poor and not memory.near) or (whole and ratio > (0.25 if memory.near else 0.5)),
         stall=memory.stall.after(here.value, there.value, direction.decrement),
     )
 

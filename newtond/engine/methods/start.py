@@ -3,10 +3,11 @@
 import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+from newtond.engine.curvature import DiagonalCurvature
 from newtond.engine.hessians import Hessian, Request
 from newtond.engine.hessians.dense import DenseHessian
 from newtond.engine.hessians.krylov import FreeHessian
-from newtond.engine.objective import Curvature, Objective
+from newtond.engine.objective import Objective
 from newtond.engine.sketches import Key
 from newtond.engine.state import Vector
 
@@ -25,7 +26,7 @@ def linearised(objective: Objective, target: Vector, weights: Vector) -> Vector:
     """
     design, penalty = objective.design, objective.penalty
     gradient = -design.rmatvec(weights * target) - penalty.ridge * penalty.centre
-    request = Request(gradient, Curvature(weights, weights), 0.0, False, 1e-3, Key(0, 0))
+    request = Request(gradient, DiagonalCurvature(weights, weights), 0.0, False, 1e-3, Key(0, 0))
     found = _solver(objective).direction(objective, request)
     if found is None or not np.isfinite(found.vector).all():
         return np.zeros(design.width)
@@ -60,7 +61,7 @@ def spectral(objective: Objective, squares: Vector, weights: Vector, key: Key) -
 
 def _leading(objective: Objective, weights: Vector, scale: Vector, random: Vector) -> Vector:
     width = objective.design.width
-    if width == 1 or not weights.any():
+    if width == 1 or not (scale * objective.design.normal(scale * random, weights)).any():
         return random
 
     def product(y: Vector) -> Vector:
