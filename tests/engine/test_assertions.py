@@ -398,3 +398,27 @@ def test_columns_of_nearly_equal_entries_lose_nothing(solve: Any, shift: float) 
     solved = solve("exp", A, b)
     assert solved.last.termination == "converged"
     np.testing.assert_allclose(np.exp(A @ solved.x), b, rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("hessian", ["auto", "sketch"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_convex_problems_reach_the_global_minimum_in_few_steps(
+    solve: Any, function: str, hessian: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(40, 1 + seed)) * rng.choice([0.1, 1.0])
+    b = rng.normal(size=40) * rng.choice([1.0, 10.0])
+    solved = solve(function, A, b, weights="convex", margin=0.01, solver={"hessian": hessian})
+    assert solved.last.termination == "converged"
+    assert solved.certificate.curvature == "global_minimum"
+    assert len(solved.steps) <= 20
+
+
+@pytest.mark.parametrize("hessian", ["auto", "sketch"])
+@pytest.mark.parametrize("function", [*FUNCTIONS, "identity"])
+def test_a_matrix_of_zeros_has_every_point_as_an_answer(solve: Any, function: str, hessian: str) -> None:
+    solved = solve(function, np.zeros((30, 11)), np.full(30, 2.0), solver={"hessian": hessian})
+    assert solved.last.termination == "converged"
+    assert not solved.x.any()
+    assert solved.certificate.nullity == 11
