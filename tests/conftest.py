@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 
 from newtond import valkey as server
-from newtond.contract.job import Accepted
+from newtond.contract.job import Accepted, Task
 from newtond.contract.solve import SolveSpec
+from newtond.contract.trace import Iteration
 from newtond.store import DataDirectory
 from newtond.store.jobs import new_job_id
 from newtond.store.queue import JobQueue
@@ -135,6 +137,7 @@ class WorkerProcesses:
             "NEWTOND_DATA_DIR": str(data_dir),
             "NEWTOND_HEARTBEAT": str(HEARTBEAT),
             "NEWTOND_THREADS": "1",
+            "NEWTOND_CHECKPOINT_SECONDS": "0.2",
         }
         self.started: list[subprocess.Popen[bytes]] = []
 
@@ -158,39 +161,84 @@ class WorkerProcesses:
 Submit = Callable[..., str]
 
 
+def submit_to(
+    data: DataDirectory,
+    queue: JobQueue,
+    rows: int = 200,
+    columns: int = 5,
+    task: Task = "solve",
+    spec: Any = (),
+    **solver: Any,
+) -> str:
+    """Accept and enqueue an exp regression on (rows, columns) of random data; return its id."""
+    generator = np.random.default_rng(7)
+    A = generator.normal(size=(rows, columns)) / columns**0.5
+    b = np.exp(A @ generator.normal(size=columns)) + 0.1 * generator.normal(size=rows)
+    ids = {name: data.arrays.put_dense(array)[0].id for name, array in (("A", A), ("b", b))}
+    problem = {"kind": "hyperbolic", "function": "exp"}
+    accepted = Accepted(
+        job_id=new_job_id(),
+        task=task,
+        spec=SolveSpec.model_validate({"problem": problem, "solver": solver, **ids, **dict(spec)}),
+        shapes={"A": A.shape, "b": b.shape},
+        fingerprint="f",
+        created_at=datetime.now(UTC).isoformat(),
+    )
+    data.jobs.accept(accepted)
+    queue.submit(accepted.job_id, accepted.task)
+    return accepted.job_id
+
+
+SLOW: dict[str, Any] = {
+    "rows": 120_000,
+    "columns": 20,
+    "spec": {"regulariser": {"weights": "convex", "margin": 0.1}},
+    "hessian": "paper",
+    "tolerance": 1e-12,
+    "sketch": {"kind": "leverage", "rows": 100},
+}
+"""Some fifty iterations and several seconds: the papers' own method, of a small sample."""
+
+
 @pytest.fixture
 def submit(data: DataDirectory, queue: JobQueue) -> Submit:
-    """Accept and enqueue an exp regression on (rows, columns) of random data; return its id."""
-
-    def submit(rows: int = 200, columns: int = 5, task: str = "solve", spec: Any = (), **solver: Any) -> str:
-        generator = np.random.default_rng(7)
-        A = generator.normal(size=(rows, columns)) / columns**0.5
-        b = np.exp(A @ generator.normal(size=columns)) + 0.1 * generator.normal(size=rows)
-        ids = {name: data.arrays.put_dense(array)[0].id for name, array in (("A", A), ("b", b))}
-        problem = {"kind": "hyperbolic", "function": "exp"}
-        accepted = Accepted(
-            job_id=new_job_id(),
-            task=task,  # type: ignore[arg-type]
-            spec=SolveSpec.model_validate({"problem": problem, "solver": solver, **ids, **dict(spec)}),
-            shapes={"A": A.shape, "b": b.shape},
-            fingerprint="f",
-            created_at=datetime.now(UTC).isoformat(),
-        )
-        data.jobs.accept(accepted)
-        queue.submit(accepted.job_id, accepted.task)
-        return accepted.job_id
-
-    return submit
+    return partial(submit_to, data, queue)
 
 
 @pytest.fixture
-def submit_slow(submit: Submit) -> Submit:
-    """Submit a solve of some fifty iterations and several seconds: the papers' own, of a small sample."""
+def submit_slow(data: DataDirectory, queue: JobQueue) -> Submit:
+    return partial(submit_to, data, queue, **SLOW)
 
-    def submit_slow(rows: int = 200_000, columns: int = 20, **solver: Any) -> str:
-        regulariser = {"weights": "convex", "margin": 0.1}
-        sketch = {"kind": "leverage", "rows": 100}
-        options = {"hessian": "paper", "tolerance": 1e-13, "sketch": sketch, **solver}
-        return submit(rows, columns, spec={"regulariser": regulariser}, **options)
 
-    return submit_slow
+@dataclass(frozen=True)
+class Answer:
+    """What must not depend on what happened to the processes: how it ends, the digest of x, the trace."""
+
+    termination: str | None
+    x: str
+    trace: list[dict[str, Any]]
+
+
+def answer_of(data: DataDirectory, job_id: str) -> Answer:
+    finished = data.jobs.finished(job_id)
+    assert finished is not None
+    assert finished.result is not None, finished.error
+    numbers = set(Iteration.model_fields) - {"phases"}
+    trace = [record.model_dump(include=numbers) for record in data.jobs.trace(job_id)]
+    return Answer(finished.termination, finished.result.arrays["x"].id, trace)
+
+
+@pytest.fixture
+def answer() -> Callable[[DataDirectory, str], Answer]:
+    return answer_of
+
+
+@pytest.fixture(scope="session")
+def undisturbed(valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Answer:
+    """The answer of the slow solve when nothing happens to it."""
+    data = DataDirectory(tmp_path_factory.mktemp("undisturbed") / "data")
+    with WorkerProcesses(valkey_server.url, data.path) as start:
+        job_id = submit_to(data, JobQueue(valkey_server.url), **SLOW)
+        start()
+        _wait_until(lambda: data.jobs.is_finished(job_id), 120)
+    return answer_of(data, job_id)

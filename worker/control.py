@@ -13,7 +13,7 @@ Stop = Literal["cancelled", "time_limit"]
 GiveUp = Literal["released", "lost"]
 
 
-class Interrupted(Exception):  # noqa: N818 (no error)
+class Interrupted(Exception):
     """A solve gives its job up for another attempt to go on with: told to stop, or its lease is lost."""
 
     def __init__(self, why: GiveUp) -> None:

@@ -3,7 +3,6 @@
 ``run`` is the one function that RQ may name. Its exit code tells the parent what is left to do.
 """
 
-import errno
 import resource
 import sys
 import time
@@ -31,7 +30,6 @@ from worker.result import conclude
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger("newtond.worker")
-FULL = {errno.ENOSPC, errno.EDQUOT}
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 RULES: dict[str, str] = {"cancelled": "stopped on request", "time_limit": "the time limit was reached"}
 
@@ -93,7 +91,7 @@ def _without_end(assignment: Assignment, error: Exception) -> Exit:
     if not assignment.data.jobs.exists(assignment.job_id):
         log.info("purged while it ran")
         return Exit.DONE
-    if isinstance(error, OSError) and error.errno not in FULL:
+    if not isinstance(error, Unavailable):
         raise error
     log.warning("cannot go on now", error=str(error))
     return Exit.UNAVAILABLE

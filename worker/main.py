@@ -14,7 +14,7 @@ import time
 
 import structlog
 
-from newtond.contract.errors import NotFound, QueueUnavailable
+from newtond.contract.errors import NotFound, QueueUnavailable, SetupError, StorageFull
 from newtond.process import Wakeups
 from newtond.store import DataDirectory
 from newtond.store.queue import QUEUE_OF_TASK, QUEUES, JobQueue, answering
@@ -32,11 +32,15 @@ SILENT_WAIT = 1.0
 
 
 def main() -> int:
-    """Work until told to stop (SIGTERM, SIGINT, SIGHUP); returns the exit status."""
+    """Work until told to stop (SIGTERM, SIGINT, SIGHUP); 1 where the data directory is not for us."""
     settings = WorkerSettings()
     logs.configure(settings.log_level)
-    with Wakeups() as wakeups:
-        Parent(settings, wakeups).work()
+    try:
+        with Wakeups() as wakeups:
+            Parent(settings, wakeups).work()
+    except SetupError as error:
+        log.error("cannot start", error=error.detail)
+        return 1
     return 0
 
 
@@ -89,8 +93,8 @@ class Parent:
             return run.step()
         except NotFound:
             log.info("purged while it ran", job_id=run.job_id)
-        except OSError as error:
-            log.error("the data directory fails", job_id=run.job_id, error=str(error))
+        except StorageFull as error:
+            log.error("no room", job_id=run.job_id, error=str(error))
         run.kill()
         return False
 
@@ -99,21 +103,21 @@ class Parent:
             if self._data.jobs.is_finished(run.job_id) or not self._data.jobs.exists(run.job_id):
                 self._queue.withdraw(run.job_id)
             # Released before it is submitted: whoever takes it must find it free.
-            self._queue.release(run.job_id, run.token)
-            if run.requeue:
+            held = self._queue.release(run.job_id, run.token)
+            if held and run.requeue:
                 self._queue.submit(run.job_id, run.accepted.task, at_front=True)
         except QueueUnavailable:
             log.warning("not handed back; its lease runs out", job_id=run.job_id)
 
     def _beat(self) -> None:
+        if time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + self._settings.heartbeat
+            self._renew()
+            self._register()
+            self._bring_back()
+        # After the renewal: one that slept past its lease must not write the live state of another's job.
         for run in self._runs():
             self._report(run)
-        if time.monotonic() < self._next_beat:
-            return
-        self._next_beat = time.monotonic() + self._settings.heartbeat
-        self._renew()
-        self._register()
-        self._bring_back()
 
     def _report(self, run: Run) -> None:
         board = run.board

@@ -9,7 +9,7 @@ from typing import Literal
 from newtond.contract.errors import StorageFull
 from newtond.contract.trace import TraceRecord
 from newtond.store.checkpoint import Checkpoint, encode, read
-from newtond.store.files import replace, sync_directory, write_once
+from newtond.store.files import replace, room, sync_directory, write_once
 
 TRACE, CHECKPOINT, PREVIOUS = "trace.ndjson", "checkpoint", "checkpoint.previous"
 STARTED, ENDED = "started", "ended"
@@ -27,7 +27,9 @@ class Attempt:
     def append(self, record: TraceRecord) -> None:
         """Append one line in one write: a reader sees it whole, or torn at the end. Raises StorageFull."""
         line = record.model_dump_json(exclude_none=True).encode() + b"\n"
-        if os.write(self._trace, line) < len(line):
+        with room():
+            written = os.write(self._trace, line)
+        if written < len(line):
             raise StorageFull("the data directory has no room for a line of the trace")
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -55,17 +57,23 @@ def end_attempt(folder: Path, how: End) -> None:
 
 def create_attempt(attempts: Path) -> int:
     """Create the next attempt's folder and return its number, from 1; two callers never get the same one."""
-    attempts.mkdir(exist_ok=True)
+    with room():
+        attempts.mkdir(exist_ok=True)
     number = max(numbers(attempts), default=0) + 1
-    while True:
+    while not _create_folder(attempts / str(number)):
+        number += 1
+    sync_directory(attempts)
+    return number
+
+
+def _create_folder(folder: Path) -> bool:
+    with room():
         try:
-            (attempts / str(number)).mkdir()
+            folder.mkdir()
         except FileExistsError:
-            number += 1
-            continue
-        (attempts / str(number) / STARTED).write_text(_now())
-        sync_directory(attempts)
-        return number
+            return False
+        (folder / STARTED).write_text(_now())
+    return True
 
 
 def _now() -> str:

@@ -1,8 +1,26 @@
 """Files that are whole or absent: written beside, fsynced, then linked or renamed to their name."""
 
+import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from newtond.contract.errors import StorageFull
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Turn the errors of a full disk into StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StorageFull("the data directory has no room") from error
+        raise
 
 
 def write_once(path: Path, content: bytes) -> bool:
@@ -26,10 +44,10 @@ def replace(path: Path, *parts: bytes | memoryview) -> None:
 
 
 def write_beside(path: Path, *parts: bytes | memoryview) -> Path:
-    """Write ``parts`` to a new fsynced file in the folder of ``path`` and return it."""
+    """Write ``parts`` to a new fsynced file in the folder of ``path`` and return it; raises StorageFull."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with beside.open("xb") as file:
+        with room(), beside.open("xb") as file:
             for part in parts:
                 file.write(part)
             file.flush()

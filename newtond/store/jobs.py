@@ -24,7 +24,7 @@ from newtond.contract.trace import TraceRecord
 from newtond.store import attempts
 from newtond.store.attempts import Attempt
 from newtond.store.checkpoint import Checkpoint
-from newtond.store.files import sync_directory, write_beside, write_once
+from newtond.store.files import room, sync_directory, write_beside, write_once
 
 ACCEPTED, FINISHED, CANCEL, ATTEMPTS = "accepted.json", "finished.json", "cancel", "attempts"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -76,7 +76,8 @@ class JobStore:
 
     def _place_folder(self, accepted: Accepted, folder: Path) -> None:
         new = self.root / f".new-{accepted.job_id}-{secrets.token_hex(8)}"
-        new.mkdir()
+        with room():
+            new.mkdir()
         write_beside(new / ACCEPTED, accepted.model_dump_json().encode()).rename(new / ACCEPTED)
         sync_directory(new)
         try:
@@ -108,12 +109,11 @@ class JobStore:
 
     def finish(self, finished: Finished) -> bool:
         """End a job; False if it had ended already, and then nothing is changed. Raises NotFound."""
-        folder = self._folder(finished.job_id)
-        return write_once(folder / FINISHED, finished.model_dump_json().encode())
+        return self._write(finished.job_id, FINISHED, finished.model_dump_json().encode())
 
     def request_cancel(self, job_id: str) -> None:
         """Ask whoever runs the job to stop, for good: the wish survives Redis. Raises NotFound."""
-        write_once(self._folder(job_id) / CANCEL, b"")
+        self._write(job_id, CANCEL, b"")
 
     def cancel_requested(self, job_id: str) -> bool:
         """Say whether a stop was asked for; costs one stat."""
@@ -185,6 +185,13 @@ class JobStore:
         (self.root / job_id).rename(trash)
         sync_directory(self.root)
         shutil.rmtree(trash)
+
+    def _write(self, job_id: str, name: str, content: bytes) -> bool:
+        folder = self._folder(job_id)
+        try:
+            return write_once(folder / name, content)
+        except FileNotFoundError:  # purged this moment
+            raise NotFound(f"there is no job {job_id}") from None
 
     def _folder(self, job_id: str) -> Path:
         folder = self.root / job_id

@@ -53,7 +53,7 @@ class Leases:
     def expired(self) -> list[str]:
         """Return the jobs whose holder stopped renewing: their worker died, or was stopped too long."""
         members: set[bytes] = self._connection.smembers(LEASED)  # type: ignore[assignment]
-        return self.unheld([member.decode() for member in members])
+        return self.unheld([member.decode(errors="replace") for member in members])
 
     def unheld(self, ids: list[str]) -> list[str]:
         """Return those of the jobs that nobody holds."""

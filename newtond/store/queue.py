@@ -131,7 +131,7 @@ class JobQueue:
             popped = SolveQueue.lpop(keys, timeout, connection=self.connection)
         except DequeueTimeout:
             return None
-        return None if popped is None else popped[1].decode()
+        return None if popped is None else popped[1].decode(errors="replace")
 
     def _job_id(self, rq_id: str) -> str | None:
         with self.connection.pipeline() as pipeline:
@@ -192,10 +192,10 @@ class JobQueue:
         with answering():
             return self.leases.renew(job_id, token)
 
-    def release(self, job_id: str, token: str) -> None:
-        """Give the job's lease up, if this token holds it."""
+    def release(self, job_id: str, token: str) -> bool:
+        """Give the job's lease up; False if this token does not hold it."""
         with answering():
-            self.leases.release(job_id, token)
+            return self.leases.release(job_id, token)
 
     def running(self) -> int:
         """Return how many jobs are leased."""
@@ -213,10 +213,14 @@ class JobQueue:
         Costs one request and a stat a job not known to be finished; any number of processes may do it.
         """
         with answering():
-            queued = {job_id for name in QUEUES for job_id in self.queue(name).job_ids}
+            queued = {job_id for name in QUEUES for job_id in self._queued(name)}
             waiting = [job_id for job_id in jobs.unfinished() if job_id not in queued]
             lost = self.leases.unheld(waiting)
         return [job_id for job_id in lost if self._restore(job_id, jobs, at_front=False)]
+
+    def _queued(self, name: str) -> list[str]:
+        members: list[bytes] = self.connection.lrange(self.queue(name).key, 0, -1)  # type: ignore[assignment]
+        return [member.decode(errors="replace") for member in members]
 
     def revive(self, jobs: JobStore) -> list[str]:
         """Enqueue at the front every job whose worker stopped renewing its lease; return their ids."""
