@@ -133,7 +133,7 @@ def _round(mantissa: Any, power: int) -> tuple[int, Any]:
     """Round mantissa · 10^power to the bits of a double."""
     if mantissa == _U(0):
         return EXACT, _U(0)
-    if power == 0 and mantissa <= _U(2**53):
+    if power == 0:
         return EXACT, double_bits(np.float64(mantissa))
     if -22 <= power <= 22 and mantissa <= _U(2**53):
         number = np.float64(mantissa)

@@ -30,6 +30,11 @@ class FormatLimits:
         """Return how many bytes ``size`` compressed ones may become; a small file may always be 1 MiB."""
         return min(self.inflated_bytes, max(self.ratio * size, 1 << 20))
 
+    def check_upload(self, size: int) -> None:
+        """Raise TooLarge if a file has more bytes than an upload may have."""
+        if size > self.upload_bytes:
+            raise TooLarge(f"An upload has at most {self.upload_bytes} bytes; compress it, or save .npz.")
+
     def check_sparse(self, shape: tuple[int, int], entries: int) -> None:
         """Raise TooLarge unless a sparse matrix of this shape and count can be read within the limits."""
         self._check_counts(shape, entries)

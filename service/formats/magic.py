@@ -46,6 +46,8 @@ def encoding_of(path: Path, format: str, encoding: str | None) -> str | None:
     if start.startswith(inflate.MAGIC) and format in _GZIPPED:
         return "gzip"
     if encoding == "gzip":
+        if format not in _GZIPPED:
+            raise InvalidArray(f"A .{format} file is compressed in itself; send it without Content-Encoding.")
         raise InvalidArray("The content is not gzip, as its Content-Encoding says.")
     _refuse_if_known(start, format)
     return None

@@ -7,6 +7,7 @@ is an error with its line and column; the count of entries is kept; of a symmetr
 triangle may be given. An ``array`` of one column is a vector (n,); a ``coordinate`` matrix stays a matrix.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _FIELDS = {
 }
 _SYMMETRIES = {"general": scanner.GENERAL, "symmetric": scanner.SYMMETRIC, "skew-symmetric": scanner.SKEW}
 _DEFERRED = 1024
+_LONGEST_LINE = 4096
 _SHORTEST_ENTRY = {"coordinate": 4, "array": 2}
 
 
@@ -66,11 +68,16 @@ class _Body:
         if self.state[AT] == len(self.text) and not self.advance():
             return None
         start, number = int(self.state[AT]), int(self.state[LINE])
-        line = self.text[start : start + 4096].tobytes().split(b"\n", 1)[0]
-        stop = start + len(line)
-        while self.text[stop] != 10:
-            stop += 1
-        self.state[AT], self.state[LINE] = stop + 1, number + 1
+        length = self.text[start : start + _LONGEST_LINE].tobytes().find(b"\n")
+        if length < 0:
+            length = self.text[start:].tobytes().find(b"\n")
+        self.state[AT], self.state[LINE] = start + length + 1, number + 1
+        line = self.text[start : start + min(length, _LONGEST_LINE)].tobytes()
+        if length > _LONGEST_LINE and not line.startswith(b"%"):
+            raise InvalidArray(
+                f"Line {number}: a line of the header has at most {_LONGEST_LINE} bytes.",
+                source={"line": number},
+            )
         return number, line.removesuffix(b"\r")
 
     def advance(self) -> bool:
@@ -146,15 +153,16 @@ def _expect(holds: bool, word: bytes, why: str) -> None:
 
 
 def _first_with_content(body: _Body) -> tuple[int, bytes]:
-    while (line := body.line()) is not None:
-        text = line[1].strip(b" \t")
-        if text and not text.startswith(b"%"):
-            return line
-    raise InvalidArray("The file ends before its size line.")
+    while scanner.next_entry(body.text, body.state) == len(body.text):
+        if not body.advance():
+            raise InvalidArray("The file ends before its size line.")
+    line = body.line()
+    assert line is not None
+    return line
 
 
 def _size(number: int, line: bytes, token: bytes) -> int:
-    if not token.isdigit() or len(token) > 4000:
+    if not token.isdigit():
         column = line.index(token) + 1
         raise InvalidArray(
             f"Line {number}: {shown(token)} is not a size.", source={"line": number, "column": column}
@@ -240,9 +248,10 @@ def _fill(
 
 def _round_deferred(body: _Body, deferred: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     for entry, start, stop, line in deferred[: body.state[DEFERRED]].tolist():
-        values[entry] = float(body.text[start:stop].tobytes())
-        if not np.isfinite(values[entry]):
+        number = float(body.text[start:stop].tobytes())
+        if math.isinf(number):
             refuse_overflow(body.text, start, line)
+        values[entry] = number
     body.state[DEFERRED] = 0
 
 

@@ -80,8 +80,8 @@ def _plain(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
 
 def _check_overlap(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
     members.sort(key=lambda info: info.header_offset)
-    starts = [info.header_offset for info in members[1:]] + [archive.start_dir]
-    for info, following in zip(members, starts, strict=True):
+    starts = [*(info.header_offset for info in members), archive.start_dir]
+    for info, following in zip(members, starts[1:], strict=True):
         if info.header_offset + _LOCAL_HEADER + len(info.filename) + info.compress_size > following:
             raise InvalidArray("Two parts of the .npz archive overlap.")
 

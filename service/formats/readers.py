@@ -20,6 +20,7 @@ def read(
     path: Path, format: str, encoding: str | None, duplicates: Duplicates, limits: FormatLimits
 ) -> list[Read]:
     """Return the arrays of an upload; raises InvalidArray, UnsupportedFormat, TooLarge."""
+    limits.check_upload(path.stat().st_size)
     encoding = encoding_of(path, format, encoding)
     if format == "mtx":
         return [matrix_market.read(path, encoding, duplicates, limits)]

@@ -5,6 +5,7 @@ process with it and becomes a 4xx answer.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -130,11 +131,23 @@ class Sandbox:
         how = f" ({signal.Signals(-status).name})" if status < 0 else ""
         return InvalidArray(f"This file cannot be read: its reader failed at it{how}.")
 
-    def _environment(self) -> dict[str, str]:
+    @staticmethod
+    def _environment() -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        # a package directory may be read-only: compiled code is kept with the data
-        cache = os.environ.get("NUMBA_CACHE_DIR") or str(self._data_dir.absolute() / "cache" / "numba")
-        return {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": path, "NUMBA_CACHE_DIR": cache}
+        return {
+            **os.environ,
+            **dict.fromkeys(_ONE_THREAD, "1"),
+            "PYTHONPATH": path,
+            "NUMBA_CACHE_DIR": _kernel_cache(),
+        }
+
+
+def _kernel_cache() -> str:
+    """Where compiled readers are kept; numba would not see a change in a function that another calls."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    home = os.environ.get("NEWTOND_KERNEL_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return str(Path(home).expanduser() / "newtond" / "readers" / digest)
 
 
 async def _read_all(source: socket.socket) -> bytes:

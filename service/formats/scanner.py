@@ -72,6 +72,7 @@ def next_entry(text: Any, state: Any) -> Any:
     """Pass blank lines and comments; return where the next entry's first token starts, or the end."""
     at, stop = state[AT], len(text)
     while at < stop:
+        state[AT] = at
         at = _skip_blanks(text, at)
         if text[at] != 37 and not _is_end(text, at):
             return at
