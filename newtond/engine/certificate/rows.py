@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from newtond.engine.state import Csr, Matrix, Vector
 
 CHUNK_ENTRIES = 1 << 22
-MIN_CHUNK_ROWS = 1 << 13
+MIN_CHUNK_ROWS = 1 << 15
 DENSIFY_RATIO = 64
 """A sparse chunk is multiplied densely where that costs at most this many times the flops: BLAS is fast."""
 
@@ -31,9 +31,9 @@ class Rows:
         per_row = np.diff(A.indptr) if isinstance(A, Csr) else np.full(1, self.d)
         self.widest: int = int(per_row.max(initial=0)) + intercept
         self._squares: float = float(np.mean(np.square(per_row, dtype=np.float64))) if per_row.size else 0.0
-        self._step = max(
-            1, min(max(MIN_CHUNK_ROWS, math.isqrt(self.n)), CHUNK_ENTRIES // max(self.widest, 1))
-        )
+        self._dense = not isinstance(A, Csr) or self.d**2 <= DENSIFY_RATIO * self._squares
+        fitting = CHUNK_ENTRIES // max(self.d if self._dense else self.widest, 1)
+        self._step: int = max(1, min(max(MIN_CHUNK_ROWS, math.isqrt(self.n)), fitting))
 
     @property
     def terms(self) -> int:
@@ -127,7 +127,7 @@ class Rows:
     def _add_gram(self, total: Matrix, block: sp.csr_array | Matrix, w: Vector) -> None:
         if isinstance(block, np.ndarray):
             total[: self.d, : self.d] += block.T @ (w[:, None] * block)
-        elif self.d**2 <= DENSIFY_RATIO * self._squares:
+        elif self._dense:
             self._add_gram(total, block.toarray(), w)
         else:
             scaled = sp.csr_array(
