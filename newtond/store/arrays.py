@@ -36,14 +36,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtond.contract.array import ArrayInfo
-from newtond.contract.errors import InvalidArray, NotFound, StorageFull
+from newtond.contract.errors import InvalidArray, NotFound
 from newtond.store.canonical import ColumnSummary, check_csr, check_dense, summarise_columns
+from newtond.store.files import room, sync_directory
 
 Format = Literal["csr", "dense"]
 Parts = Mapping[str, NDArray[Any]]
 _ID = re.compile(r"sha256:([0-9a-f]{64})")
 _PARTS: dict[str, tuple[str, ...]] = {"csr": ("indptr", "indices", "data"), "dense": ("data",)}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _CHUNK = 1 << 24
 
 
@@ -153,15 +153,10 @@ class ArrayStore:
         id = digest(format, shape, parts)
         if self.exists(id):
             return self.info(id), False
-        try:
-            with self._staging() as staging:
-                info = _describe(id, format, shape, parts)
-                _write(staging / "array", info, parts)
-                return info, self._publish(staging / "array", id)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StorageFull("The data directory has no room for this array.") from error
-            raise
+        with room(), self._staging() as staging:
+            info = _describe(id, format, shape, parts)
+            _write(staging / "array", info, parts)
+            return info, self._publish(staging / "array", id)
 
     def _publish(self, written: Path, id: str) -> bool:
         try:
@@ -170,7 +165,7 @@ class ArrayStore:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                 return False
             raise
-        _fsync(self.root)
+        sync_directory(self.root)
         return True
 
     @contextmanager
@@ -251,20 +246,12 @@ def _write(directory: Path, info: ArrayInfo, parts: Parts) -> None:
     with (directory / "meta.json").open("xb") as file:
         file.write(info.model_dump_json().encode())
         _flush(file)
-    _fsync(directory)
+    sync_directory(directory)
 
 
 def _flush(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _fsync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

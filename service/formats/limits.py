@@ -2,19 +2,27 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from newtond.contract.errors import TooLarge
 
 LARGEST_DIMENSION = 2**31 - 1
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def _half_of_the_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # in a container the machine's memory is not ours
+    granted = _CGROUP.read_text().strip() if _CGROUP.exists() else "max"
+    return min(physical, int(granted) if granted.isdigit() else physical) // 2
 
 
 @dataclass(frozen=True)
 class FormatLimits:
-    """Bytes on the wire and inflated, entries of an array, and what one parsing child may use."""
+    """Bytes on the wire and inflated, entries of an array, and what one parsing child may use.
+
+    ``memory_bytes`` is of each child, half of what there is unless said otherwise; ``children`` parse at once.
+    """
 
     json_bytes: int = 1_000_000
     upload_bytes: int = 2_000_000_000
