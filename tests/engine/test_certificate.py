@@ -250,3 +250,20 @@ def test_linear_backward_error(plain_loss: Any) -> None:
     E = -np.outer(r, M.T @ r) / (r @ r)
     repaired = np.linalg.lstsq(M + E, b)[0]
     assert np.linalg.norm(repaired - x * (1 + 1e-6)) < 1e-9 * np.linalg.norm(x)
+
+
+def test_a_wild_point_has_a_certificate_without_overflow(plain_loss: Any) -> None:
+    A, _, loss = planted(plain_loss, "exp")
+    wild = np.array([90.0, -90.0, 90.0, 90.0])
+    certificate = certify_predictor(A, wild, None, loss, 0.0)
+    assert 1e154 < (certificate.gradient_norm or 0.0) < np.inf
+    assert certificate.curvature == "undetermined"
+
+
+def test_a_matrix_of_zeros_makes_every_point_a_minimum(plain_loss: Any) -> None:
+    certificate = certify_predictor(
+        np.zeros((5, 3)), np.ones(3), None, plain_loss("exp", np.full(5, 2.0)), 0.0
+    )
+    assert certificate.curvature == "global_minimum"
+    assert certificate.distance_bound == 0.0
+    assert certificate.nullity == 3

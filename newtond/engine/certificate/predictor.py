@@ -13,9 +13,11 @@ With ‖g‖ the norm of the exact gradient at x, rounding included, and μ a pr
 """
 
 import time
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dnrm2  # whose sum of squares cannot overflow
 from threadpoolctl import threadpool_limits
 
 from newtond.contract.result import Certificate, Curvature
@@ -64,23 +66,24 @@ def _certify(point: Point, start_gradient: bool) -> Certificate:
     if not _finite(point):
         return _nothing_proven(point)
     shape = definiteness(point)
-    bound = _distance(shape)
-    near = _is_near(point, shape)
+    bound = _distance(shape, point.rows.p)
+    near = bound == 0.0 or _is_near(point, shape)
+    constant = _constant(shape, point.rows.p)
     relative, remark = _relative_gradient(point) if start_gradient else (None, [])
     estimates = dict(shape.estimates)
     if bound is not None and not shape.range_proven:
         estimates["distance_with_dependent_coefficients_held"] = bound
     return Certificate(
         loss=point.value,
-        gradient_norm=float(np.linalg.norm(point.gradient)),
+        gradient_norm=float(dnrm2(point.gradient)),
         relative_gradient_norm=relative,
-        curvature=_verdict(shape, near),
-        scope=_scope(shape, near),
+        curvature=_verdict(shape, near, constant),
+        scope="global" if constant else _scope(shape),
         strong_convexity=_strong_convexity(shape) if shape.range_proven else None,
         distance_bound=bound if shape.range_proven else None,
         nullity=shape.nullity,
         estimates={k: v if np.isfinite(v) else None for k, v in estimates.items()},
-        statements=[*_statements(shape, bound, near), *remark],
+        statements=[*_statements(shape, bound, near, constant), *remark],
     )
 
 
@@ -111,7 +114,13 @@ def _strong_convexity(shape: Definiteness) -> float | None:
     return modulus.euclidean if modulus else None
 
 
-def _distance(shape: Definiteness) -> float | None:
+def _constant(shape: Definiteness, unknowns: int) -> bool:
+    return shape.range_proven and shape.nullity == unknowns
+
+
+def _distance(shape: Definiteness, unknowns: int) -> float | None:
+    if _constant(shape, unknowns):
+        return 0.0
     bound = min((modulus.distance for modulus in shape.proven), default=np.inf)
     return bound if np.isfinite(bound) else None
 
@@ -124,32 +133,34 @@ def _is_near(point: Point, shape: Definiteness) -> bool:
 
 def _relative_gradient(point: Point) -> tuple[float | None, list[str]]:
     origin = Point(point.rows, point.loss, point.penalty, np.zeros_like(point.y))
-    start, here = float(np.linalg.norm(origin.gradient)), float(np.linalg.norm(point.gradient))
+    start, here = float(dnrm2(origin.gradient)), float(dnrm2(point.gradient))
     if start == 0.0:
         return None, [
             "The gradient at 0 is exactly 0: 0 is a stationary point and no yardstick for the gradient here."
         ]
-    ratio = here / start
+    ratio = here / start if np.isfinite(start) else np.nan
     return (ratio, []) if np.isfinite(ratio) else (None, ["The gradient at 0 is not finite."])
 
 
-def _verdict(shape: Definiteness, near: bool) -> Curvature:
+def _verdict(shape: Definiteness, near: bool, constant: bool) -> Curvature:
     if shape.negative is not None:
         return "saddle"
     if not near or not shape.range_proven:
         return "undetermined"
-    return "global_minimum" if shape.convex else "strict_local_minimum"
+    return "global_minimum" if shape.convex or constant else "strict_local_minimum"
 
 
-def _scope(shape: Definiteness, near: bool) -> str:
-    if shape.everywhere is not None:
-        return "global"
-    if shape.nearby is not None:
+def _scope(shape: Definiteness) -> Literal["global", "local", "none"]:
+    if shape.negative is not None:
         return "local"
-    return "local" if shape.negative is not None else "none"
+    if not shape.range_proven or not shape.proven:
+        return "none"
+    return "global" if shape.everywhere is not None else "local"
 
 
-def _statements(shape: Definiteness, bound: float | None, near: bool) -> list[str]:
+def _statements(shape: Definiteness, bound: float | None, near: bool, constant: bool) -> list[str]:
+    if constant:
+        return ["F does not depend on x: every column of A is zero, and every x is a minimiser (proven)."]
     return [*_on_distance(shape, bound, near), *_on_convexity(shape), *_on_rank(shape), *_on_limits(shape)]
 
 
@@ -176,7 +187,9 @@ def _on_distance(shape: Definiteness, bound: float | None, near: bool) -> list[s
 
 def _on_convexity(shape: Definiteness) -> list[str]:
     if shape.everywhere is not None:
-        return ["F is convex, strongly so everywhere on the row space: that minimiser is the global one."]
+        return [
+            "F is convex, strongly so in these coefficients, everywhere: that minimiser is the global one."
+        ]
     if shape.convex:
         return ["F is convex: every local minimum is global."]
     return ["Local: nothing is claimed about other minima."] if shape.nearby is not None else []
