@@ -60,7 +60,7 @@ class Point:
             np.abs(self.loss.curvature_floor(low, high)), np.abs(self.loss.curvature_ceiling(low, high))
         )
         entry = EVALUATION_ULPS * UNIT * self.loss.gradient_scale(self.z) + steepness * self.drift
-        entry += gamma(self.rows.terms + 2) * np.abs(self.expansion.gradient) + UNDERFLOW
+        entry += gamma(self.rows.fine_terms + 2) * np.abs(self.expansion.gradient) + UNDERFLOW
         error = self.rows.absolute_transpose(entry) + 4.0 * UNIT * (
             self.penalty * np.abs(self.y) + np.abs(self.gradient)
         )

@@ -14,6 +14,7 @@ from newtond.engine.state import Csr, Matrix, Vector
 
 CHUNK_ENTRIES = 1 << 22
 MIN_CHUNK_ROWS = 1 << 15
+FINE_CHUNK_ROWS = 1 << 8
 DENSIFY_RATIO = 64
 """A sparse chunk is multiplied densely where that costs at most this many times the flops: BLAS is fast."""
 
@@ -35,10 +36,17 @@ class Rows:
         fitting = CHUNK_ENTRIES // max(self.d if self._dense else self.widest, 1)
         self._step: int = max(1, min(max(MIN_CHUNK_ROWS, math.isqrt(self.n)), fitting))
 
+        self._fine = min(self._step, max(FINE_CHUNK_ROWS, math.isqrt(self.n)))
+
     @property
     def terms(self) -> int:
-        """The longest chain of additions in a sum over the rows: within a chunk, then over the chunks."""
+        """The longest chain of additions in a Gram: within a chunk, then over the chunks."""
         return min(self._step, self.n) + -(-self.n // self._step)
+
+    @property
+    def fine_terms(self) -> int:
+        """As ``terms``, of ``transpose``: about 2√n."""
+        return min(self._fine, self.n) + -(-self.n // self._fine)
 
     @property
     def gram_flops(self) -> float:
@@ -46,10 +54,11 @@ class Rows:
         dense = float(self.d) ** 2
         return self.n * (min(DENSIFY_RATIO * self._squares, dense) if isinstance(self._a, Csr) else dense)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, step: int | None = None) -> Iterator[Chunk]:
         """Yield (rows, the rows of A), in order."""
-        for low in range(0, self.n, self._step):
-            yield (rows := slice(low, min(low + self._step, self.n))), self._take(rows)
+        step = step or self._step
+        for low in range(0, self.n, step):
+            yield (rows := slice(low, min(low + step, self.n))), self._take(rows)
 
     def _take(self, rows: slice) -> sp.csr_array | Matrix:
         if not isinstance(self._a, Csr):
@@ -77,9 +86,9 @@ class Rows:
         return z + y[self.d] if self.intercept else z
 
     def transpose(self, g: Vector) -> Vector:
-        """Return Ãᵀ g, (p,)."""
+        """Return Ãᵀ g, (p,), in small chunks: its rounding enters every bound."""
         total = np.zeros(self.p)
-        for rows, block in self.chunks():
+        for rows, block in self.chunks(self._fine):
             total[: self.d] += block.T @ g[rows]
             if self.intercept:
                 total[self.d] += np.sum(g[rows])
