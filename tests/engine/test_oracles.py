@@ -2,7 +2,7 @@
 
 exp with additive Gaussian error is a GLM of the Gaussian family with log link. No reference is started at
 the engine's answer. The tables are standardised: their coefficients are well conditioned, so 1e-8 in x means
-something. SciPy stops at about 1e-8 of the gradient, hence 1e-6 in x and the comparison of losses.
+something.
 """
 
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ from scipy.optimize import least_squares
 from sklearn import datasets
 
 TOLERANCE = 1e-8
+SCIPY_TOLERANCE = {"doctor visits": 1e-6}
+"""On 20,190 rows of large residual SciPy's loss is flat to rounding at 5e-8 of x; the engine's x is proven closer."""
 
 
 class Table(NamedTuple):
@@ -93,8 +95,11 @@ def test_agrees_with_scipy_least_squares(solve: Any, name: str, function: str) -
     solved = solve(function, X, y, intercept=True)
     assert solved.last.termination == "converged"
     assert solved.certificate.loss == pytest.approx(reference.cost, rel=1e-10)
-    assert np.linalg.norm(solved.y - reference.x) <= 1e-6 * np.linalg.norm(reference.x)
+    assert np.linalg.norm(solved.y - reference.x) <= SCIPY_TOLERANCE.get(name, TOLERANCE) * np.linalg.norm(
+        reference.x
+    )
     assert solved.certificate.loss <= reference.cost * (1 + 1e-14)
+    assert (solved.certificate.distance_bound or 1.0) <= TOLERANCE * np.linalg.norm(reference.x)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -112,7 +117,9 @@ def test_row_weights_and_ridge_agree_with_scipy_least_squares(solve: Any, name: 
         gtol=3e-16,
     )
     assert solved.certificate.loss == pytest.approx(reference.cost, rel=1e-10)
-    assert np.linalg.norm(solved.x - reference.x) <= 1e-6 * np.linalg.norm(reference.x)
+    assert np.linalg.norm(solved.x - reference.x) <= SCIPY_TOLERANCE.get(name, TOLERANCE) * np.linalg.norm(
+        reference.x
+    )
 
 
 @pytest.mark.parametrize("name", TABLES)
