@@ -56,6 +56,9 @@ class RowBlock(Protocol):
     ) -> None:
         """out += one segment of a sparse-sign sketch of diag(root)[A, 1]."""
 
+    def project(self, weights: Vector, of_row: NDArray[np.int64], low: int, out: Matrix) -> None:
+        """out[of_row[i] − low] += weights[i] times row i, of the rows whose group has a place in ``out``."""
+
     def take(self, rows: NDArray[np.int64]) -> Matrix:
         """Return the rows of the given numbers, counted in the block, as a dense array (len(rows), d)."""
 
@@ -126,6 +129,9 @@ class SparseBlock:
             out,
         )
 
+    def project(self, weights: Vector, of_row: NDArray[np.int64], low: int, out: Matrix) -> None:
+        kernels.csr_project(self.indptr, self.indices, self.data, weights, of_row, low, out)
+
     def take(self, rows: NDArray[np.int64]) -> Matrix:
         out = np.zeros((len(rows), self.columns))
         kernels.csr_take(self.indptr, self.indices, self.data, rows, out)
@@ -183,6 +189,9 @@ class DenseBlock:
         kernels.dense_segment(
             self.array, root, self.first, np.uint64(key), segment, segments, height, scale, ones, out
         )
+
+    def project(self, weights: Vector, of_row: NDArray[np.int64], low: int, out: Matrix) -> None:
+        kernels.dense_project(self.array, weights, of_row, low, out)
 
     def take(self, rows: NDArray[np.int64]) -> Matrix:
         return self.array[rows]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import count
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from newtond.engine import kernels
 from newtond.engine.block import RowTerms, SparseBlock
+from newtond.engine.groups import Groups
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.rowblocks.partition import partition
 from newtond.engine.state import Csr, Matrix, Vector
@@ -24,6 +25,27 @@ T = TypeVar("T")
 PANEL = 256
 
 threadpool_limits(1)
+
+
+class Design(Protocol):
+    """What sketches and null spaces ask of a matrix of ``rows`` rows, A itself or what a loss makes of it."""
+
+    rows: int
+    columns: int
+    width: int
+    sparse: bool
+
+    def matvec(self, x: Vector) -> Vector: ...
+
+    def rmatvec(self, g: Vector) -> Vector: ...
+
+    def normal(self, p: Vector, weights: Vector) -> Vector: ...
+
+    def gram(self, weights: Vector) -> Matrix: ...
+
+    def sparse_sign(self, root: Vector, rows: int, nonzeros: int, key: int) -> Matrix: ...
+
+    def take(self, rows: NDArray[np.int64]) -> Matrix: ...
 
 
 class DesignMatrix:
@@ -186,6 +208,27 @@ class DesignMatrix:
                 block.sketch(part, key, segment, segments, scale, self.intercept, out)
 
         self.map(one, segments)
+        return out
+
+    def group_sums(self, weights: Vector, groups: Groups, low: int, high: int) -> Matrix:
+        """Return Σ weightsᵢ aᵢ over the rows of each of the groups low … high − 1, (high − low, width)."""
+        if groups.count == 1:
+            return self.rmatvec(weights)[None, :]
+        out = np.zeros((high - low, self.width))
+        first, last = groups.edges[low], groups.edges[high]
+        blocks = [block for block in self.blocks if block.first < last and block.first + block.rows > first]
+        cuts = np.searchsorted(groups.edges[low : high + 1], np.linspace(first, last, self.threads + 1))
+        cuts[-1] = high - low
+
+        def one(k: int) -> None:
+            for block in blocks:
+                rows = slice(block.first, block.first + block.rows)
+                part = out[cuts[k] : cuts[k + 1], : self.columns]
+                block.project(weights[rows], groups.of_row[rows], low + int(cuts[k]), part)
+
+        self.map(one, self.threads)
+        if self.intercept:
+            out[:, -1] = groups.sums(weights)[low:high]
         return out
 
     def take(self, rows: NDArray[np.int64]) -> Matrix:

@@ -195,6 +195,71 @@ def dense_segment(rows, root, first, key, segment, segments, height, scale, shif
 
 
 @kernel
+def csr_project(indptr, indices, data, weights, of_row, low, out):
+    """out[of_row[i] − low] += weights[i] times row i, of the rows whose group has a place in ``out``."""
+    for i in range(weights.size):
+        g = of_row[i] - low
+        if 0 <= g < out.shape[0]:
+            row, scale = out[g], weights[i]
+            for k in range(indptr[i], indptr[i + 1]):
+                row[indices[k]] += scale * data[k]
+
+
+@kernel
+def dense_project(rows, weights, of_row, low, out):
+    """As ``csr_project``, of dense rows."""
+    for i in range(weights.size):
+        g = of_row[i] - low
+        if 0 <= g < out.shape[0]:
+            row, scale = out[g], weights[i]
+            for k in range(rows.shape[1]):
+                row[k] += scale * rows[i, k]
+
+
+@kernel
+def group_segment(means, low, of_row, root, first, key, segment, segments, height, scale, out):
+    """out −= one segment of a sparse-sign sketch of the rows root[i] · means[of_row[i] − low].
+
+    The rows of a group meet in few rows of the sketch: where they are many, their coefficients are summed first.
+    """
+    total = np.zeros(height)
+    i = 0
+    while i < root.size:
+        stop = i
+        while stop < root.size and of_row[stop] == of_row[i]:
+            stop += 1
+        mean = means[of_row[i] - low]
+        if stop - i >= height:
+            total[:] = 0.0
+        for j in range(i, stop):
+            h = mix(key, np.uint64((first + j) * segments + segment))
+            place = np.int64(((h >> np.uint64(32)) * np.uint64(height)) >> np.uint64(32))
+            sign = scale * root[j] if h & np.uint64(1) else -scale * root[j]
+            if stop - i >= height:
+                total[place] += sign
+            else:
+                row = out[segment * height + place]
+                for k in range(row.size):
+                    row[k] -= sign * mean[k]
+        if stop - i >= height:
+            for place in range(height):
+                row = out[segment * height + place]
+                for k in range(row.size):
+                    row[k] -= total[place] * mean[k]
+        i = stop
+
+
+@kernel
+def group_sums(values, edges, out):
+    """out[g] = the sum of ``values`` over group g."""
+    for g in range(out.size):
+        total = 0.0
+        for i in range(edges[g], edges[g + 1]):
+            total += values[i]
+        out[g] = total
+
+
+@kernel
 def csr_take(indptr, indices, data, rows, out):
     """out[i] = row rows[i] of the block (out is zero on entry)."""
     for i in range(rows.size):
@@ -323,14 +388,18 @@ class PointwiseKernels(NamedTuple):
     along: Callable[..., float]
 
 
+def bind(template: Callable[..., Any], form: Any, **names: Any) -> Any:
+    """Return ``template`` compiled with ``names`` as its globals, under a name of ``form``'s own."""
+    name = f"{template.__name__.strip('_')}_{form.__name__.strip('_')}"
+    bound = FunctionType(template.__code__, {**template.__globals__, **names}, name)
+    bound.__qualname__, bound.__module__ = f"{name}_of_{form.__module__}", template.__module__
+    return kernel(bound)
+
+
 def specialise(pointwise: Any) -> PointwiseKernels:
     """Return the kernels of the pointwise form ``pointwise``, itself a compiled function."""
-
-    def bind(template: Callable[..., Any], **names: Any) -> Any:
-        name = f"{template.__name__.strip('_')}_{pointwise.__name__.strip('_')}"
-        bound = FunctionType(template.__code__, {**template.__globals__, **names}, name)
-        bound.__qualname__, bound.__module__ = f"{name}_of_{pointwise.__module__}", __name__
-        return kernel(bound)
-
-    tile = bind(_tile, pointwise=pointwise)
-    return PointwiseKernels(bind(_expand, tile=tile), bind(_csr_sweep, tile=tile), bind(_along, tile=tile))
+    tile = bind(_tile, pointwise, pointwise=pointwise)
+    expand, sweep, along = (
+        bind(template, pointwise, tile=tile) for template in (_expand, _csr_sweep, _along)
+    )
+    return PointwiseKernels(expand, sweep, along)

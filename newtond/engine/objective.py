@@ -1,47 +1,67 @@
 """What is minimised: F(x) = f(A x) + ½ (x − c)ᵀ diag(P) (x − c), and its expansion at a point.
 
 A loss is a function of the linear predictor z = A x and of nothing else. ``Separable`` is a loss given by
-its pointwise form once; value, expansion and the fused sweep over A are all made from it.
+its pointwise form once; value, expansion and the fused sweep over A are all made from it. ``Grouped`` is a
+loss whose rows are coupled within groups, given by its kernels a group.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from newtond.engine.block import RowTerms
+from newtond.engine.curvature import Coupling, Curvature, DiagonalCurvature, GroupedCurvature
 from newtond.engine.design import DesignMatrix
+from newtond.engine.group_kernels import GroupKernels
+from newtond.engine.groups import Groups
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.state import Vector
 
 
-@dataclass(frozen=True, slots=True)
-class Curvature:
-    """The Hessian in z, diag(weights), and a positive semidefinite model of it, diag(model).
-
-    ``weights`` may be negative, so no square root of it is ever sketched; the root is of ``model``.
-    """
-
-    weights: Vector
-    model: Vector
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Expansion:
-    """f(z + δ) ≈ value + gradientᵀδ + ½ δᵀ diag(weights) δ, all of z; ``model`` ≥ 0 as in ``Curvature``."""
+    """f(z + δ) ≈ value + gradientᵀδ + ½ δᵀBδ, all of z; B and its positive model are the curvature."""
 
     value: float
     gradient: Vector
-    weights: Vector
-    model: Vector
+    curvature: Curvature
+
+
+@dataclass(frozen=True)
+class PointwiseExpansion(Expansion):
+    """The expansion of a separable loss."""
+
+    curvature: DiagonalCurvature
+
+    @property
+    def weights(self) -> Vector:
+        return self.curvature.weights
+
+    @property
+    def model(self) -> Vector:
+        return self.curvature.model
 
 
 class Loss(Protocol):
     """A function of the predictor z (n)."""
 
-    reach: float
-    """The largest change of any zᵢ in one step for which the quadratic model is trusted."""
+    @property
+    def reach(self) -> float:
+        """The largest change of any zᵢ in one step for which the quadratic model is trusted."""
+
+    @property
+    def fused(self) -> "tuple[PointwiseKernels, RowTerms] | None":
+        """What one sweep over A evaluates it from, where it is separable."""
+
+    @property
+    def coupled(self) -> int:
+        """How many groups of rows it couples: a correction of rank two each to AᵀDA; 0 where separable."""
 
     def value(self, z: Vector) -> float: ...
+
+    def along(self, z: Vector, direction: Vector, step: float) -> float: ...
 
     def expand(self, z: Vector) -> Expansion: ...
 
@@ -62,6 +82,14 @@ class Separable:
         self.kernels, self.reach = kernels, reach
         self.terms = (target, scale, omega, offset)
 
+    @property
+    def fused(self) -> tuple[PointwiseKernels, RowTerms]:
+        return self.kernels, self.terms
+
+    @property
+    def coupled(self) -> int:
+        return 0
+
     def value(self, z: Vector) -> float:
         """Return f(z)."""
         return self.along(z, z, 0.0)
@@ -70,11 +98,79 @@ class Separable:
         """Return f(z + step · direction)."""
         return self.kernels.along(z, direction, step, *self.terms)
 
-    def expand(self, z: Vector) -> Expansion:
+    def expand(self, z: Vector) -> PointwiseExpansion:
         """Return value, gradient and curvature at z."""
         gradient, weights, model = (np.empty_like(z) for _ in range(3))
         value = self.kernels.expand(z, *self.terms, gradient, weights, model)
-        return Expansion(value, gradient, weights, model)
+        return PointwiseExpansion(value, gradient, DiagonalCurvature(weights, model))
+
+
+Parallel = Callable[[Callable[[int], Any], int], list[Any]]
+"""Return work(0) … work(size − 1), on however many threads: ``DesignMatrix.map``."""
+
+
+class Grouped:
+    """f(z) = Σ over groups of ½ Σ vᵢ rᵢ(z)² + ½ Σ wᵢ² (zᵢ − z̄ᵢ)²; v, w² and z̄ may hold one entry for all."""
+
+    fused = None
+
+    def __init__(
+        self,
+        kernels: GroupKernels,
+        groups: Groups,
+        target: Vector,
+        *,
+        scale: Vector,
+        omega: Vector,
+        offset: Vector,
+        reach: float,
+        parallel: Parallel,
+    ) -> None:
+        self.kernels, self.groups, self.reach, self.parallel = kernels, groups, reach, parallel
+        self.target, self.omega, self.offset = target, omega, offset
+        self.scale = np.ascontiguousarray(np.broadcast_to(scale, len(target)))
+
+    @property
+    def coupled(self) -> int:
+        return self.groups.count
+
+    def value(self, z: Vector) -> float:
+        """Return f(z)."""
+        return self.along(z, z, 0.0)
+
+    def along(self, z: Vector, direction: Vector, step: float) -> float:
+        """Return f(z + step · direction)."""
+        parts = self._each(
+            lambda edges: self.kernels.along(z, direction, step, self.target, self.scale, edges)
+        )
+        if not self.omega.any():
+            return sum(parts)
+        away = z + step * direction - self.offset
+        return sum(parts) + 0.5 * float(np.sum(self.omega * away * away))
+
+    def expand(self, z: Vector) -> Expansion:
+        """Return value, gradient and curvature at z."""
+        gradient, d, m, k, left, a, h, q = filled = [np.empty_like(z) for _ in range(8)]
+        parts = self._each(lambda edges: self.kernels.expand(z, self.target, self.scale, edges, *filled))
+        value = sum(parts)
+        if self.omega.any():
+            away = z - self.offset
+            value += 0.5 * float(np.sum(self.omega * away * away))
+            gradient += self.omega * away
+            h += self.omega
+        bends, coupling = self.kernels.bends or bool(self.omega.any()), Coupling(self.groups, k, left, a)
+        return Expansion(value, gradient, GroupedCurvature(coupling, d, m, h, q, self.omega, bends))
+
+    def fit(self, z: Vector) -> tuple[Vector, Vector]:
+        """Return what is predicted at z and what is left over, r (n)."""
+        fitted, residual = np.empty_like(z), np.empty_like(z)
+        self._each(lambda edges: self.kernels.fit(z, self.target, edges, fitted, residual))
+        return fitted, residual
+
+    def _each(self, work: Callable[[Any], Any]) -> list[Any]:
+        """Return work(edges) of every chunk of groups, in their order."""
+        edges, chunks = self.groups.edges, self.groups.chunks
+        return self.parallel(lambda k: work(edges[chunks[k][0] : chunks[k][1] + 1]), len(chunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +190,7 @@ class Penalty:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """F at x by one pass over A: value, exact gradient (width), predictor z and curvature (n)."""
+    """F at x: value, exact gradient (width), predictor z and curvature (n)."""
 
     x: Vector
     value: float
@@ -112,19 +208,23 @@ class Objective:
     """F(x) = f(A x) + penalty(x)."""
 
     design: DesignMatrix
-    loss: Separable
+    loss: Loss
     penalty: Penalty
 
     def expand(self, x: Vector) -> Evaluation:
-        """Return F at x with its exact gradient and its curvature."""
-        value, gradient, predictor, weights, model = self.design.sweep(self.loss.kernels, self.loss.terms, x)
+        """Return F at x with its exact gradient and its curvature: one pass over A, or two of a grouped loss."""
+        value, gradient, predictor, curvature = self._loss(x)
         return Evaluation(
-            x,
-            value + self.penalty.value(x),
-            gradient + self.penalty.gradient(x),
-            predictor,
-            Curvature(weights, model),
+            x, value + self.penalty.value(x), gradient + self.penalty.gradient(x), predictor, curvature
         )
+
+    def _loss(self, x: Vector) -> tuple[float, Vector, Vector, Curvature]:
+        if self.loss.fused is not None:
+            value, gradient, predictor, weights, model = self.design.sweep(*self.loss.fused, x)
+            return value, gradient, predictor, DiagonalCurvature(weights, model)
+        predictor = self.design.matvec(x)
+        here = self.loss.expand(predictor)
+        return here.value, self.design.rmatvec(here.gradient), predictor, here.curvature
 
     def along(self, here: Evaluation, direction: Vector, reach: Vector, step: float) -> float:
         """Return F(x + step · direction), ``reach`` = A direction, without touching A."""

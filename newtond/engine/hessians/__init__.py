@@ -1,4 +1,4 @@
-"""How H · direction = −gradient is solved, H = Aᵀ diag(weights) A + diag(ridge): one file a way.
+"""How H · direction = −gradient is solved, H = AᵀBA + diag(ridge): one file a way.
 
 ``exact`` True asks for the true curvature, which may be indefinite (then ``direction`` returns None);
 False asks for the positive semidefinite model. ``damping`` adds damping · diag(H) (Levenberg-Marquardt).
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from newtond.contract.trace import SketchUse
-from newtond.engine.objective import Curvature, Objective
+from newtond.engine.curvature import Curvature
+from newtond.engine.objective import Objective
 from newtond.engine.sketches import Key
 from newtond.engine.state import Vector
 

@@ -8,8 +8,9 @@ diagonal, with 4 d u added to it: the size of the rounding errors of its entries
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from newtond.engine.curvature import Curvature
 from newtond.engine.hessians import Direction, Request
-from newtond.engine.objective import Curvature, Objective
+from newtond.engine.objective import Objective
 from newtond.engine.state import Matrix, Vector
 
 ROUNDING = float(np.finfo(np.float64).eps)
@@ -36,9 +37,8 @@ class DenseHessian:
     def _form(self, objective: Objective, request: Request) -> Matrix:
         wanted = (request.curvature, request.exact)
         if self._of is None or self._of[0] is not wanted[0] or self._of[1] != wanted[1]:
-            weights = request.curvature.weights if request.exact else request.curvature.model
             self._matrix = np.empty((0, 0))
-            self._matrix = objective.design.gram(weights)
+            self._matrix = request.curvature.gram(objective.design, request.exact)
             self._matrix[np.diag_indices_from(self._matrix)] += objective.penalty.ridge
             self._of = wanted
         return self._matrix

@@ -13,6 +13,7 @@ from scipy.linalg import qr, solve_triangular
 
 from newtond.contract.solve import SketchKind
 from newtond.contract.trace import SketchUse
+from newtond.engine.curvature import NOISE
 from newtond.engine.hessians import Direction, Request
 from newtond.engine.hessians.conjugate_gradients import Operator, conjugate_gradients
 from newtond.engine.objective import Objective
@@ -26,11 +27,10 @@ def solve(
     objective: Objective, request: Request, precondition: Operator, diagonal: Vector, used: SketchUse | None
 ) -> Direction | None:
     """Return the direction, or None where the true curvature is seen to be negative."""
-    weights = request.curvature.weights if request.exact else request.curvature.model
     shift = objective.penalty.ridge + request.damping * diagonal
 
     def product(p: Vector) -> Vector:
-        return objective.design.normal(p, weights) + shift * p
+        return request.curvature.product(objective.design, p, request.exact) + shift * p
 
     most = max(FEWEST, 2 * min(objective.design.width, 500))
     found = conjugate_gradients(product, -request.gradient, precondition, request.accuracy, most)
@@ -46,7 +46,7 @@ class FreeHessian:
 
     def direction(self, objective: Objective, request: Request) -> Direction | None:
         """Return −H⁻¹g by conjugate gradients; see ``solve``."""
-        diagonal = objective.design.squares(request.curvature.model) + objective.penalty.ridge
+        diagonal = request.curvature.squares(objective.design) + objective.penalty.ridge
         diagonal[diagonal <= 0.0] = 1.0
         scale = (1.0 + request.damping) * diagonal
         return solve(objective, request, lambda r: r / scale, diagonal, None)
@@ -63,9 +63,14 @@ class SketchedHessian:
         design, drawn = objective.design, sketch(self.kind)
         rows = self.rows or drawn.default_rows(design.rows, design.width)
         rows <<= request.escalation
-        image = drawn.apply(design, np.sqrt(request.curvature.model), rows, request.key)
+        roots = request.curvature.roots(design)
+        images = [drawn.apply(matrix, root, rows, request.key) for matrix, root in roots]
+        image = np.concatenate(images) if len(images) > 1 else images[0]
         ridge = objective.penalty.ridge
-        diagonal = np.einsum("ij,ij->j", image, image) + ridge
+        squares = np.einsum("ij,ij->j", image, image)
+        if (whole := request.curvature.uncoupled(design)) is not None:
+            squares = _without_noise(image, squares, whole)
+        diagonal = squares + ridge
         diagonal[diagonal <= 0.0] = 1.0
         factor = triangular_factor(image, ridge + request.damping * diagonal, diagonal)
         scale = 1.0 / np.sqrt(diagonal)
@@ -75,6 +80,13 @@ class SketchedHessian:
             return scale * solve_triangular(factor, half, check_finite=False)
 
         return solve(objective, request, precondition, diagonal, SketchUse(kind=self.kind, rows=len(image)))
+
+
+def _without_noise(image: Matrix, squares: Vector, whole: Vector) -> Vector:
+    """Clear the columns of which only rounding is left, and return squares that keep steps along them small."""
+    lost = squares <= NOISE**2 * whole
+    image[:, lost] = 0.0
+    return np.where(lost, whole, squares)
 
 
 def triangular_factor(image: Matrix, shift: Vector, diagonal: Vector) -> Matrix:

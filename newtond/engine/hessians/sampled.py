@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrs
 
 from newtond.contract.trace import SketchUse
+from newtond.engine.curvature import DiagonalCurvature
 from newtond.engine.hessians import Direction, Request
 from newtond.engine.hessians.dense import factorise
 from newtond.engine.objective import Objective
@@ -33,6 +34,7 @@ class SampledHessian:
     def direction(self, objective: Objective, request: Request) -> Direction | None:
         """Return −H̃⁻¹g, or None where the sample leaves H̃ singular."""
         design = objective.design
+        assert isinstance(request.curvature, DiagonalCurvature)  # `planning` refuses the others
         root = np.sqrt(request.curvature.weights)
         rows = self.rows or default_rows(design.rows, design.width)
         kept, probabilities = sample(scores(design, root, request.key), rows, request.key)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import lstsq, solve_triangular
 from scipy.linalg.lapack import dpstrf
 
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design
 from newtond.engine.hessians.conjugate_gradients import conjugate_gradients
 from newtond.engine.hessians.dense import ROUNDING
 from newtond.engine.state import Matrix, Vector
@@ -33,7 +33,7 @@ class NullSpace:
     def nullity(self) -> int:
         return int(self.basis.shape[1])
 
-    def least_norm(self, design: DesignMatrix, x: Vector) -> Vector:
+    def least_norm(self, design: Design, x: Vector) -> Vector:
         """Return the x + N t whose entries (an intercept's not counted) have least norm.
 
         What rounding in N moves A x by is put back by conjugate gradients on the normal equations, from 0,
@@ -52,7 +52,7 @@ class NullSpace:
         return least + back.vector
 
 
-def null_space(design: DesignMatrix, used: Vector) -> NullSpace:
+def null_space(design: Design, used: Vector) -> NullSpace:
     """Return the null space of the rows of A where ``used`` (n) is 1 rather than 0. Cost: a Gram and d³/3."""
     if design.width > LARGEST:
         return NullSpace(np.empty((design.width, 0)), False)
@@ -76,7 +76,7 @@ def null_space(design: DesignMatrix, used: Vector) -> NullSpace:
     return NullSpace(basis, True)
 
 
-def _back(design: DesignMatrix, scale: Vector, images: Matrix) -> Matrix:
+def _back(design: Design, scale: Vector, images: Matrix) -> Matrix:
     columns = [scale * design.rmatvec(np.ascontiguousarray(column)) for column in images.T]
     return np.column_stack(columns)
 

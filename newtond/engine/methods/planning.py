@@ -26,11 +26,17 @@ STEPS = 8
 GIGA = 1e9
 
 
-def make_plan(spec: SolveSpec, objective: Objective, floor: Vector, start: str) -> Plan:
-    """Return the plan; raises InvalidSpec where the papers' method is asked for and D > 0 is not certain."""
+def make_plan(
+    spec: SolveSpec, objective: Objective, floor: Vector, start: str, convexity: str | None = None
+) -> Plan:
+    """Return the plan; raises InvalidSpec where the papers' method is asked for and D > 0 is not certain.
+
+    ``floor`` bounds the curvature of each row from below, anywhere; ``convexity`` says more of it in words.
+    """
     convex = bool((floor >= 0.0).all())
     choice, why = _choice(spec, objective)
     if choice == "paper":
+        _require_separable(objective)
         _require_positive(floor)
     design = objective.design
     rows = _sketch_rows(spec, choice, design.rows, design.width)
@@ -41,7 +47,7 @@ def make_plan(spec: SolveSpec, objective: Objective, floor: Vector, start: str) 
         start="the warm start given" if spec.warm_start is not None else start,
         sketch_rows=rows,
         convex=convex,
-        convexity=_convexity(floor, convex),
+        convexity=convexity or _convexity(floor, convex),
         memory_bytes=_memory(choice, objective, rows),
         full_passes=_passes(choice),
         seconds=float(f"{STEPS * cost / GIGA / design.threads:.2g}"),
@@ -101,10 +107,13 @@ def _cost(choice: Choice, objective: Objective, rows: int | None) -> float:
     """Return rough nanoseconds of one iteration."""
     design = objective.design
     sweep = 2 * ENTRY * design.nnz + 5 * design.rows
+    coupling = objective.loss.coupled * design.width
     if choice == "exact":
         product = PRODUCT if design.sparse else FLOP * 2
-        return sweep + product * float(design.gram_products.sum()) + FLOP * design.width**3 / 3
+        gram = product * float(design.gram_products.sum()) + 4 * FLOP * coupling * design.width
+        return sweep + gram + FLOP * design.width**3 / 3
     if choice == "sketch":
+        sweep += 2 * ENTRY * coupling
         factor = 2 * FLOP * (rows or 0) * design.width**2
         return sweep * (1 + PRODUCTS_A_STEP) + 8 * ENTRY * design.nnz + factor
     if choice == "paper":
@@ -114,7 +123,7 @@ def _cost(choice: Choice, objective: Objective, rows: int | None) -> float:
 
 def _memory(choice: Choice, objective: Objective, rows: int | None) -> int:
     design = objective.design
-    vectors = 8 * 12 * design.rows
+    vectors = 8 * 12 * design.rows + 16 * min(objective.loss.coupled * design.width, 1 << 27)
     if choice == "exact":
         return vectors + 3 * 8 * design.width**2
     if choice in ("sketch", "paper"):
@@ -127,6 +136,15 @@ def _passes(choice: Choice) -> str:
     return f"about {STEPS} iterations of " + each.get(
         choice, "2 and 33 for the scores" if choice == "paper" else "2 and up to some hundred products"
     )
+
+
+def _require_separable(objective: Objective) -> None:
+    if objective.loss.coupled:
+        raise InvalidSpec(
+            "hessian 'paper' samples the rows of √D A for a diagonal D; this loss couples the rows of a group, "
+            "so its Hessian has no such D; 'exact' and 'sketch' take all of it",
+            source={"pointer": "/solver/hessian"},
+        )
 
 
 def _require_positive(floor: Vector) -> None:

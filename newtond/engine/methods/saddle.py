@@ -18,12 +18,12 @@ def indefinite(objective: Objective, hessian: Hessian, here: Evaluation, key: Ke
     """Return whether the true Hessian at ``here`` is seen not to be positive definite.
 
     A factorisation decides; matrix-free, conjugate gradients towards a random right side look for negative
-    curvature. No row of negative weight, no question.
+    curvature. No negative weight, no question.
     """
-    if (here.curvature.weights >= 0.0).all():
+    if here.curvature.positive:
         return False
     probe = key.generator(STREAM).standard_normal(objective.design.width)
-    diagonal = objective.design.squares(here.curvature.model) + objective.penalty.ridge
+    diagonal = here.curvature.squares(objective.design) + objective.penalty.ridge
     request = Request(np.sqrt(diagonal) * probe, here.curvature, 0.0, True, PROBE_ACCURACY, key)
     return hessian.direction(objective, request) is None
 
@@ -48,12 +48,12 @@ def descend(objective: Objective, here: Evaluation, key: Key) -> Evaluation | No
 def most_negative(objective: Objective, here: Evaluation, key: Key) -> Vector | None:
     """Return the eigenvector of the scaled Hessian's least eigenvalue, or None if that is not negative."""
     ridge = objective.penalty.ridge
-    diagonal = objective.design.squares(here.curvature.model) + ridge
+    diagonal = here.curvature.squares(objective.design) + ridge
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
 
     def product(y: Vector) -> Vector:
         p = scale * np.ravel(y)
-        return scale * (objective.design.normal(p, here.curvature.weights) + ridge * p)
+        return scale * (here.curvature.product(objective.design, p, exact=True) + ridge * p)
 
     width = objective.design.width
     if width == 1:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 
 from newtond.contract.solve import SketchKind
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design
 from newtond.engine.state import Matrix, Vector
 
 
@@ -33,7 +33,7 @@ class Key(NamedTuple):
 class Sketch(Protocol):
     """One distribution of S."""
 
-    def apply(self, design: DesignMatrix, root: Vector, rows: int, key: Key) -> Matrix: ...
+    def apply(self, design: Design, root: Vector, rows: int, key: Key) -> Matrix: ...
 
     def default_rows(self, n: int, width: int) -> int: ...
 

@@ -6,7 +6,7 @@ it is singular (at 4 to 8 rows a column it always is, for a coherent A), so fewe
 """
 
 from newtond.contract.errors import InvalidSpec
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design
 from newtond.engine.sketches import Key
 from newtond.engine.state import Matrix, Vector
 
@@ -16,7 +16,7 @@ def default_rows(n: int, width: int) -> int:
     return max(4 * width * width, width + 50)
 
 
-def apply(design: DesignMatrix, root: Vector, rows: int, key: Key) -> Matrix:
+def apply(design: Design, root: Vector, rows: int, key: Key) -> Matrix:
     """Return S diag(root) A; raises InvalidSpec for fewer than d² rows."""
     if rows < design.width**2:
         raise InvalidSpec(

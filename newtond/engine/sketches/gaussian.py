@@ -7,7 +7,7 @@ The reference that others are measured against: condition number ((1 + 1/√c)/(
 import numpy as np
 
 from newtond.contract.errors import InvalidSpec
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design
 from newtond.engine.sketches import Key
 from newtond.engine.sketches import four_per_column as default_rows
 from newtond.engine.state import Matrix, Vector
@@ -18,7 +18,7 @@ MOST_PRODUCTS = 10**12
 __all__ = ["apply", "default_rows"]
 
 
-def apply(design: DesignMatrix, root: Vector, rows: int, key: Key) -> Matrix:
+def apply(design: Design, root: Vector, rows: int, key: Key) -> Matrix:
     """Return S diag(root) A (rows, width); raises InvalidSpec where it would cost more than 10¹² products."""
     if rows * design.rows * design.width > MOST_PRODUCTS:
         raise InvalidSpec(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design
 from newtond.engine.sketches import Key, sparse_sign
 from newtond.engine.sketches import four_per_column as default_rows
 from newtond.engine.state import Matrix, Vector
@@ -20,7 +20,7 @@ ESTIMATE_COLUMNS = 32
 __all__ = ["apply", "default_rows", "sample", "scores"]
 
 
-def scores(design: DesignMatrix, root: Vector, key: Key) -> Vector:
+def scores(design: Design, root: Vector, key: Key) -> Vector:
     """Return the leverage scores of diag(root) A (n), estimated where d > 32."""
     width = design.width
     sketched = sparse_sign.apply(design, root, default_rows(design.rows, width), key)
@@ -47,7 +47,7 @@ def sample(leverage: Vector, rows: int, key: Key) -> tuple[NDArray[np.int64], Ve
     return kept, probabilities[kept]
 
 
-def apply(design: DesignMatrix, root: Vector, rows: int, key: Key) -> Matrix:
+def apply(design: Design, root: Vector, rows: int, key: Key) -> Matrix:
     """Return S diag(root) A (about rows, width)."""
     kept, probabilities = sample(scores(design, root, key), rows, key)
     return design.take(kept) * (root[kept] / np.sqrt(probabilities))[:, None]

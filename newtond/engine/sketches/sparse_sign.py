@@ -6,7 +6,7 @@ Cost 8 nnz(A). Difference from the source: eight entries whatever the dimension,
 preconditioner (condition number about 9 at 4 rows a column, coherent rows included).
 """
 
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design
 from newtond.engine.sketches import Key
 from newtond.engine.sketches import four_per_column as default_rows
 from newtond.engine.state import Matrix, Vector
@@ -16,6 +16,6 @@ NONZEROS = 8
 __all__ = ["apply", "default_rows"]
 
 
-def apply(design: DesignMatrix, root: Vector, rows: int, key: Key) -> Matrix:
+def apply(design: Design, root: Vector, rows: int, key: Key) -> Matrix:
     """Return S diag(root) A, rows rounded up to a multiple of 8."""
     return design.sparse_sign(root, rows, NONZEROS, key.bits())

@@ -10,7 +10,7 @@ rows are shuffled first, since neighbouring heavy rows would share their few low
 import numpy as np
 
 from newtond.engine import kernels
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design
 from newtond.engine.sketches import Key
 from newtond.engine.sketches import four_per_column as default_rows
 from newtond.engine.state import Matrix, Vector
@@ -18,7 +18,7 @@ from newtond.engine.state import Matrix, Vector
 __all__ = ["apply", "default_rows"]
 
 
-def apply(design: DesignMatrix, root: Vector, rows: int, key: Key) -> Matrix:
+def apply(design: Design, root: Vector, rows: int, key: Key) -> Matrix:
     """Return S diag(root) A (min(rows, N), width)."""
     n = design.rows
     order = 1 << max(0, n - 1).bit_length()

@@ -1,0 +1,285 @@
+"""The Hessian in z of a loss, B, and a positive semidefinite model of it: products, Grams and roots of AᵀBA.
+
+A separable loss has B = diag(weights). A loss of groups of rows has, on each group,
+
+    B = Kᵀ diag(d) K + diag(h) − q aᵀ − a qᵀ,   K = diag(k) − l aᵀ,   model Kᵀ diag(m) K + diag(ω), m ≥ 0     (1)
+
+so B is a diagonal and a symmetric part of rank two a group, and never formed. What methods see of either is
+``Curvature``: they know of no group. ``exact`` asks for B, else for the model.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtond.engine import kernels
+from newtond.engine.block import DenseBlock
+from newtond.engine.design import PANEL, Design, DesignMatrix
+from newtond.engine.group_kernels import couple, gather_coupled, spread_coupled
+from newtond.engine.groups import Groups
+from newtond.engine.state import Matrix, Vector
+
+NOISE = 64.0 * float(np.finfo(np.float64).eps)
+"""A diagonal entry this small against the sum of its absolute terms is taken for a null column's rounding."""
+
+
+class Curvature(Protocol):
+    """B and its model at one point."""
+
+    @property
+    def positive(self) -> bool:
+        """Whether B is seen to be positive semidefinite without a factorisation."""
+
+    def product(self, design: DesignMatrix, p: Vector, exact: bool) -> Vector:
+        """Return AᵀBA p (width)."""
+
+    def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
+        """Return AᵀBA (width, width), its upper triangle filled."""
+
+    def squares(self, design: DesignMatrix) -> Vector:
+        """Return the diagonal of Aᵀ model A (width), positive wherever a column has data."""
+
+    def roots(self, design: DesignMatrix) -> list[tuple[Design, Vector]]:
+        """Return (K, r) with Aᵀ model A = Σ Kᵀ diag(r²) K: what is sketched."""
+
+    def uncoupled(self, design: DesignMatrix) -> Vector | None:
+        """Return ``squares`` before what is constant on a group cancels; None where nothing can."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiagonalCurvature:
+    """diag(weights), and a model diag(model) ≥ 0.
+
+    ``weights`` may be negative, so no square root of it is ever sketched; the root is of ``model``.
+    """
+
+    weights: Vector
+    model: Vector
+
+    @property
+    def positive(self) -> bool:
+        return bool((self.weights >= 0.0).all())
+
+    def product(self, design: DesignMatrix, p: Vector, exact: bool) -> Vector:
+        return design.normal(p, self.weights if exact else self.model)
+
+    def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
+        return design.gram(self.weights if exact else self.model)
+
+    def squares(self, design: DesignMatrix) -> Vector:
+        return design.squares(self.model)
+
+    def roots(self, design: DesignMatrix) -> list[tuple[Design, Vector]]:
+        return [(design, np.sqrt(self.model))]
+
+    def uncoupled(self, design: DesignMatrix) -> Vector | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """K = diag(k) − l aᵀ on each group; k, l and a hold an entry a row."""
+
+    groups: Groups
+    k: Vector
+    left: Vector
+    a: Vector
+
+    def forward(self, y: Vector) -> Vector:
+        """Return K y (n)."""
+        out = np.empty_like(y)
+        spread_coupled(y, self.groups.edges, self.k, self.left, self.a, out)
+        return out
+
+    def backward(self, y: Vector) -> Vector:
+        """Return Kᵀ y (n)."""
+        out = np.empty_like(y)
+        gather_coupled(y, self.groups.edges, self.k, self.left, self.a, out)
+        return out
+
+
+class CoupledDesign:
+    """K A, as a design matrix."""
+
+    def __init__(self, base: DesignMatrix, coupling: Coupling) -> None:
+        self.base, self.coupling, self.groups = base, coupling, coupling.groups
+        self.rows, self.columns, self.width, self.sparse = base.rows, base.columns, base.width, base.sparse
+
+    def matvec(self, x: Vector) -> Vector:
+        """Return K A x (n)."""
+        return self.coupling.forward(self.base.matvec(x))
+
+    def rmatvec(self, g: Vector) -> Vector:
+        """Return Aᵀ Kᵀ g (width)."""
+        return self.base.rmatvec(self.coupling.backward(g))
+
+    def normal(self, p: Vector, weights: Vector) -> Vector:
+        """Return Aᵀ Kᵀ diag(weights) K A p (width)."""
+        return self.rmatvec(weights * self.matvec(p))
+
+    def gram(self, weights: Vector) -> Matrix:
+        """Return Aᵀ Kᵀ diag(weights) K A (width, width), its upper triangle filled.
+
+        Rows of a dense A are coupled before they are squared, which loses nothing to what is constant on a
+        group; of a sparse A, where that would fill it, after.
+        """
+        nothing = np.zeros(1)
+        if self.sparse:
+            return coupled_gram(self.base, self.coupling, weights, nothing, nothing)
+        means = self._all_means
+        out = np.zeros((self.width, self.width))
+        edges = [*range(0, self.width, PANEL), self.width]
+
+        def one(panel: int) -> None:
+            low, high = edges[panel], edges[panel + 1]
+            for block in self.base.blocks:
+                assert isinstance(block, DenseBlock)
+                X = self._coupled(block.array, np.arange(block.first, block.first + block.rows), means)
+                w = weights[block.first : block.first + block.rows]
+                out[low:high, low:] += (X[:, low:high] * w[:, None]).T @ X[:, low:]
+
+        self.base.map(one, len(edges) - 1)
+        return out
+
+    def sparse_sign(self, root: Vector, rows: int, nonzeros: int, key: int) -> Matrix:
+        """Return S diag(root) K A with the S of ``DesignMatrix.sparse_sign``."""
+        out = self.base.sparse_sign(root * self.coupling.k, rows, nonzeros, key)
+        segments = min(nonzeros, rows)
+        height = len(out) // segments
+        left = root * self.coupling.left
+        for low, high in self.groups.panels(self.width):
+            means = self._means(low, high)
+            first, last = self.groups.edges[low], self.groups.edges[high]
+
+            def one(
+                segment: int, part: slice = slice(first, last), means: Matrix = means, low: int = low
+            ) -> None:
+                of_row, root = self.groups.of_row[part], left[part]
+                scale, first = 1.0 / np.sqrt(segments), int(part.start)
+                kernels.group_segment(
+                    means, low, of_row, root, first, np.uint64(key), segment, segments, height, scale, out
+                )
+
+            self.base.map(one, segments)
+        return out
+
+    def take(self, rows: NDArray[np.int64]) -> Matrix:
+        """Return the rows of the given numbers of K A, in that order (len(rows), width)."""
+        out = self.base.take(rows)
+        out *= self.coupling.k[rows, None]
+        out -= self.coupling.left[rows, None] * self._all_means[self.groups.of_row[rows]]
+        return out
+
+    @cached_property
+    def _all_means(self) -> Matrix:
+        return self._means(0, self.groups.count)
+
+    def _means(self, low: int, high: int) -> Matrix:
+        return self.base.group_sums(self.coupling.a, self.groups, low, high)
+
+    def _coupled(self, array: Matrix, rows: NDArray[np.int64], means: Matrix) -> Matrix:
+        X = np.empty((len(rows), self.width))
+        X[:, : self.columns] = array
+        X[:, self.columns :] = 1.0
+        X *= self.coupling.k[rows, None]
+        X -= self.coupling.left[rows, None] * means[self.groups.of_row[rows]]
+        return X
+
+
+@dataclass(frozen=True)
+class GroupedCurvature:
+    """(1): ``bends`` False where h = ω and q = 0; ``ridge`` is ω, one entry or n."""
+
+    coupling: Coupling
+    d: Vector
+    m: Vector
+    h: Vector
+    q: Vector
+    ridge: Vector
+    bends: bool
+
+    @property
+    def positive(self) -> bool:
+        return bool((self.d >= 0.0).all()) and (not self.bends or self._h_alone)
+
+    @cached_property
+    def _h_alone(self) -> bool:
+        return bool((self.h >= 0.0).all()) and not self.q.any()
+
+    @property
+    def _regularised(self) -> bool:
+        return bool((self.ridge > 0.0).any())
+
+    def apply(self, y: Vector, exact: bool = True) -> Vector:
+        """Return B y (n)."""
+        out = np.empty_like(y)
+        K = self.coupling
+        d, h, q = (self.d, self.h, self.q) if exact else (self.m, self._ridge_rows, np.zeros_like(y))
+        couple(y, K.groups.edges, d, K.k, K.left, K.a, h, q, out)
+        return out
+
+    @cached_property
+    def _ridge_rows(self) -> Vector:
+        return np.ascontiguousarray(np.broadcast_to(self.ridge, len(self.d)))
+
+    def product(self, design: DesignMatrix, p: Vector, exact: bool) -> Vector:
+        return design.rmatvec(self.apply(design.matvec(p), exact))
+
+    def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
+        nothing = np.zeros(1)
+        if exact and self.bends:
+            matrix = coupled_gram(design, self.coupling, self.d, self.h, self.q)
+        elif self._regularised:
+            matrix = coupled_gram(design, self.coupling, self.d if exact else self.m, self.ridge, nothing)
+        else:
+            matrix = CoupledDesign(design, self.coupling).gram(self.d if exact else self.m)
+        # what is null (a column constant on groups) gives a pivot of rounding, and its gradient is as small
+        matrix[np.diag_indices_from(matrix)] += NOISE * self._absolute(design, self.d if exact else self.m)
+        return matrix
+
+    def _absolute(self, design: DesignMatrix, weights: Vector) -> Vector:
+        return design.squares(self.coupling.k**2 * np.abs(weights))
+
+    def squares(self, design: DesignMatrix) -> Vector:
+        K = self.coupling
+        whole = self._absolute(design, self.m)
+        total = whole.copy()
+        if self._regularised:
+            total += design.squares(self._ridge_rows)
+        p, core = K.k * K.left * self.m, K.groups.sums(K.left**2 * self.m)
+        for low, high in K.groups.panels(design.width):
+            along_a = design.group_sums(K.a, K.groups, low, high)
+            along_p = design.group_sums(p, K.groups, low, high)
+            total += np.einsum("ij,ij->j", core[low:high, None] * along_a - 2.0 * along_p, along_a)
+        return np.where(total > NOISE * whole, total, whole)
+
+    def roots(self, design: DesignMatrix) -> list[tuple[Design, Vector]]:
+        coupled: list[tuple[Design, Vector]] = [(CoupledDesign(design, self.coupling), np.sqrt(self.m))]
+        return [*coupled, (design, np.sqrt(self._ridge_rows))] if self._regularised else coupled
+
+    def uncoupled(self, design: DesignMatrix) -> Vector | None:
+        return self._absolute(design, self.m)
+
+
+def coupled_gram(design: DesignMatrix, coupling: Coupling, d: Vector, h: Vector, q: Vector) -> Matrix:
+    """Return Aᵀ(Kᵀ diag(d) K + diag(h) − q aᵀ − a qᵀ)A by one Gram and a correction of rank two a group.
+
+    Costs the Gram of k²d + h, two passes for the group sums and 4 G width² products; upper triangle filled.
+    """
+    k, left, a, groups = coupling.k, coupling.left, coupling.a, coupling.groups
+    out = design.gram(k * k * d + h)
+    p, core = k * left * d + q, groups.sums(left * left * d)
+    edges = [*range(0, design.width, PANEL), design.width]
+    for low, high in groups.panels(design.width):
+        along_a = design.group_sums(a, groups, low, high)
+        other = 0.5 * core[low:high, None] * along_a - design.group_sums(p, groups, low, high)
+
+        def one(panel: int, P: Matrix = along_a, E: Matrix = other) -> None:
+            part = slice(edges[panel], edges[panel + 1])
+            out[part, part.start :] += E[:, part].T @ P[:, part.start :] + P[:, part].T @ E[:, part.start :]
+
+        design.map(one, len(edges) - 1)
+    return out

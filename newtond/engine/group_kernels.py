@@ -1,0 +1,137 @@
+"""Compiled loops over groups of rows whose loss couples them: value, gradient and curvature in z.
+
+Every form here is ½ Σ vᵢ rᵢ², and its Hessian in z has, on each group, the shape
+
+    B = Kᵀ diag(d) K + diag(h) − q aᵀ − a qᵀ,   K = diag(k) − l aᵀ                                      (1)
+
+with a positive semidefinite model Kᵀ diag(m) K, m ≥ 0. ``expand`` fills all of it for the groups of ``edges``
+(absolute positions), ``along`` gives the value on a ray, ``fit`` what is predicted and what is left over.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from newtond.engine.kernels import exp, kernel
+
+
+class GroupKernels(NamedTuple):
+    """The kernels of one loss of coupled rows; ``bends`` False where h = q = 0 for every z."""
+
+    expand: Callable[..., float]
+    along: Callable[..., float]
+    fit: Callable[..., None]
+    bends: bool = True
+
+
+@kernel
+def couple(y, edges, d, k, left, a, h, q, out):
+    """out = B y, with B as in (1)."""
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        along_a = along_q = 0.0
+        for i in range(first, last):
+            along_a += a[i] * y[i]
+            along_q += q[i] * y[i]
+        back = 0.0
+        for i in range(first, last):
+            w = d[i] * (k[i] * y[i] - left[i] * along_a)
+            back += left[i] * w
+            out[i] = k[i] * w + h[i] * y[i] - q[i] * along_a
+        back += along_q
+        for i in range(first, last):
+            out[i] -= a[i] * back
+
+
+@kernel
+def spread_coupled(y, edges, k, left, a, out):
+    """out = K y."""
+    for g in range(edges.size - 1):
+        along = 0.0
+        for i in range(edges[g], edges[g + 1]):
+            along += a[i] * y[i]
+        for i in range(edges[g], edges[g + 1]):
+            out[i] = k[i] * y[i] - left[i] * along
+
+
+@kernel
+def gather_coupled(y, edges, k, left, a, out):
+    """out = Kᵀ y."""
+    for g in range(edges.size - 1):
+        along = 0.0
+        for i in range(edges[g], edges[g + 1]):
+            along += left[i] * y[i]
+        for i in range(edges[g], edges[g + 1]):
+            out[i] = k[i] * y[i] - a[i] * along
+
+
+@kernel
+def _shares(z, step, direction, first, last, f):
+    """f[first:last] = softmax of z + step · direction there; the largest entry is shifted to 0."""
+    highest = -np.inf
+    for i in range(first, last):
+        f[i] = z[i] + step * direction[i]
+        highest = max(highest, f[i])
+    total = 0.0
+    for i in range(first, last):
+        f[i] = exp(f[i] - highest)
+        total += f[i]
+    for i in range(first, last):
+        f[i] /= total
+
+
+@kernel
+def softmax_expand(z, target, scale, edges, gradient, d, m, k, left, a, h, q):
+    """Fill gradient and curvature of ½ Σ v (f − b)², f = softmax(z); return the value.
+
+    K = I − 1fᵀ centres the rows, so that what is constant on a group cancels before it is squared:
+    with c = v∘(f − b), s = c − ⟨c, f⟩ and ∇ = f∘s, B = Kᵀ diag(v∘f² + f∘s) K.
+    """
+    value = 0.0
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        _shares(z, 0.0, z, first, last, a)
+        mean = 0.0
+        for i in range(first, last):
+            residual = a[i] - target[i]
+            c = scale[i] * residual
+            value += 0.5 * c * residual
+            mean += c * a[i]
+        for i in range(first, last):
+            slope = a[i] * (scale[i] * (a[i] - target[i]) - mean)
+            gradient[i] = slope
+            m[i] = scale[i] * a[i] * a[i]
+            d[i] = m[i] + slope
+            k[i] = left[i] = 1.0
+            h[i] = q[i] = 0.0
+    return value
+
+
+@kernel
+def softmax_along(z, direction, step, target, scale, edges):
+    """Return the value of the groups at z + step · direction."""
+    value = 0.0
+    origin = edges[0]
+    shares = np.empty(edges[edges.size - 1] - origin)
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        _shares(z[first:last], step, direction[first:last], 0, last - first, shares)
+        for i in range(first, last):
+            residual = shares[i - first] - target[i]
+            value += 0.5 * scale[i] * residual * residual
+    return value
+
+
+@kernel
+def softmax_fit(z, target, edges, fitted, residual):
+    """Fill f and f − b."""
+    for g in range(edges.size - 1):
+        _shares(z, 0.0, z, edges[g], edges[g + 1], fitted)
+    for i in range(edges[0], edges[edges.size - 1]):
+        residual[i] = fitted[i] - target[i]
+
+
+SOFTMAX = GroupKernels(softmax_expand, softmax_along, softmax_fit, bends=False)
+
+__all__ = ["SOFTMAX", "GroupKernels", "couple", "gather_coupled", "spread_coupled"]
