@@ -8,6 +8,7 @@ are dealt to threads whole, so that no sum depends on their number.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Groups:
         wanted = max(1, min(MOST_CHUNKS, -(-self.rows // CHUNK_ROWS)))
         marks = np.searchsorted(self.edges, np.linspace(0, self.rows, wanted + 1)[1:-1])
         cuts = [0, *sorted({int(mark) for mark in marks} - {0, self.count}), self.count]
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        return list(pairwise(cuts))
 
     def panels(self, width: int) -> Iterator[tuple[int, int]]:
         """Yield runs of groups of which an array (groups, width) stays at some thirty megabytes."""
