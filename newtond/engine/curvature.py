@@ -124,11 +124,19 @@ class CoupledDesign:
         """Return Aᵀ Kᵀ diag(weights) K A (width, width), its upper triangle filled.
 
         Rows of a dense A are coupled before they are squared, which loses nothing to what is constant on a
-        group; of a sparse A, where that would fill it, after.
+        group; of a sparse A, where that would fill it, after. Columns of which only rounding is left are 0.
         """
-        nothing = np.zeros(1)
         if self.sparse:
-            return coupled_gram(self.base, self.coupling, weights, nothing, nothing)
+            nothing = np.zeros(1)
+            out = coupled_gram(self.base, self.coupling, weights, nothing, nothing)
+        else:
+            out = self._dense_gram(weights)
+        lost = np.abs(np.diag(out)) <= NOISE * self.base.squares(self.coupling.k**2 * np.abs(weights))
+        out[lost] = 0.0
+        out[:, lost] = 0.0
+        return out
+
+    def _dense_gram(self, weights: Vector) -> Matrix:
         means = self._all_means
         out = np.zeros((self.width, self.width))
         edges = [*range(0, self.width, PANEL), self.width]
@@ -172,6 +180,11 @@ class CoupledDesign:
         out *= self.coupling.k[rows, None]
         out -= self.coupling.left[rows, None] * self._all_means[self.groups.of_row[rows]]
         return out
+
+    @property
+    def column_squares(self) -> Vector:
+        """The squared norms of the columns of A itself (width)."""
+        return self.base.column_squares
 
     @cached_property
     def _all_means(self) -> Matrix:

@@ -35,6 +35,9 @@ class Design(Protocol):
     width: int
     sparse: bool
 
+    @property
+    def column_squares(self) -> Vector: ...
+
     def matvec(self, x: Vector) -> Vector: ...
 
     def rmatvec(self, g: Vector) -> Vector: ...

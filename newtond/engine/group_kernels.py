@@ -132,6 +132,51 @@ def softmax_fit(z, target, edges, fitted, residual):
         residual[i] = fitted[i] - target[i]
 
 
-SOFTMAX = GroupKernels(softmax_expand, softmax_along, softmax_fit, bends=False)
+@kernel
+def cross_entropy_expand(z, target, scale, edges, gradient, d, m, k, left, a, h, q):
+    """As ``softmax_expand``, of −Σ v b log f = v (Σb · log Σe^z − ⟨b, z⟩), v one a group: d = m = v Σb f."""
+    value = 0.0
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        _shares(z, 0.0, z, first, last, a)
+        mass = 0.0
+        for i in range(first, last):
+            mass += target[i]
+        for i in range(first, last):
+            gradient[i] = scale[i] * (mass * a[i] - target[i])
+            d[i] = m[i] = scale[i] * mass * a[i]
+            k[i] = left[i] = 1.0
+            h[i] = q[i] = 0.0
+        value += scale[first] * _surprise(z, 0.0, z, target, first, last)
+    return value
 
-__all__ = ["SOFTMAX", "GroupKernels", "couple", "gather_coupled", "spread_coupled"]
+
+@kernel
+def _surprise(z, step, direction, target, first, last):
+    """Return Σ b (log Σe^z − z) of one group, at z + step · direction."""
+    highest = -np.inf
+    for i in range(first, last):
+        highest = max(highest, z[i] + step * direction[i])
+    total = mass = along = 0.0
+    for i in range(first, last):
+        y = z[i] + step * direction[i] - highest
+        total += exp(y)
+        mass += target[i]
+        along += target[i] * y
+    return mass * np.log(total) - along
+
+
+@kernel
+def cross_entropy_along(z, direction, step, target, scale, edges):
+    """Return the value of the groups at z + step · direction."""
+    value = 0.0
+    for g in range(edges.size - 1):
+        first = edges[g]
+        value += scale[first] * _surprise(z, step, direction, target, first, edges[g + 1])
+    return value
+
+
+SOFTMAX = GroupKernels(softmax_expand, softmax_along, softmax_fit, bends=False)
+CROSS_ENTROPY = GroupKernels(cross_entropy_expand, cross_entropy_along, softmax_fit, bends=False)
+
+__all__ = ["CROSS_ENTROPY", "SOFTMAX", "GroupKernels", "couple", "gather_coupled", "spread_coupled"]

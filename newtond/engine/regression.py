@@ -1,29 +1,92 @@
 """What every regression in z = A x shares: reading arrays, plan, iteration, solution, certificate.
 
-A family gives a ``Link`` (its pointwise form and what is known of it) and gets the four functions that
-``newtond.engine`` asks of a problem.
+A family gives a ``Model``: its loss and what is known of it, and gets the four functions that
+``newtond.engine`` asks of a problem. ``Link`` is the model of a separable loss, by its pointwise form; that of
+a loss of groups of rows is in `grouped`.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import ARRAY_POINTERS, SolveSpec
 from newtond.engine.certificate import certify_predictor
-from newtond.engine.design import DesignMatrix
+from newtond.engine.design import Design, DesignMatrix
+from newtond.engine.groups import Groups, gathered, single
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.methods.approximate_newton import approximate_newton
 from newtond.engine.methods.minimum_norm import NullSpace, null_space
 from newtond.engine.methods.newton import newton
 from newtond.engine.methods.planning import make_hessian, make_plan
 from newtond.engine.methods.stopping import StoppingRule
-from newtond.engine.objective import Objective, Penalty, Separable
+from newtond.engine.objective import Loss, Objective, Penalty, Separable
 from newtond.engine.state import Csr, Inputs, Solution, State, Step, Vector
 
 Bound = Callable[[Vector, Vector, Vector], Vector]
+
+
+class ModelLoss(Loss, Protocol):
+    """A loss that also says what it predicts."""
+
+    def fit(self, z: Vector) -> tuple[Vector, Vector]:
+        """Return what is predicted at z and what is left over, both (n)."""
+
+
+class Model(Protocol):
+    """What a family is to a regression; ``regression`` has its arrays read and checked."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def start_words(self) -> str: ...
+
+    @property
+    def at_zero(self) -> str:
+        """What is predicted at z = 0, in words."""
+
+    @property
+    def grouped(self) -> bool: ...
+
+    def loss(self, regression: "Regression") -> ModelLoss: ...
+
+    def inverse(self, target: Vector) -> Vector:
+        """Return the z that predicts b (n), NaN where there is none."""
+
+    def threshold(self, regression: "Regression") -> Vector:
+        """Return the least wᵢ² that make the loss convex, at the scale v (n); may be negative."""
+
+    def floor(self, regression: "Regression") -> Vector:
+        """Return a lower bound of each row's curvature anywhere (n)."""
+
+    def convexity(self, regression: "Regression") -> str | None:
+        """Return what else is to be said of convexity."""
+
+    def target_norm(self, regression: "Regression") -> float:
+        """Return β of the stopping rule."""
+
+    def identified(self, regression: "Regression") -> tuple[Design, Vector]:
+        """Return the matrix whose null space no prediction sees, and which of its rows count (n)."""
+
+    def canonical(self, regression: "Regression", x: Vector) -> Vector:
+        """Return the one of equally good x (width) that is shown."""
+
+    def first(self, regression: "Regression") -> Vector:
+        """Return where to start (width), never a stationary point."""
+
+    def say(self, regression: "Regression", x: Vector) -> list[str]:
+        """Return what the caller should know of the answer, in words."""
+
+    def rank_words(self, regression: "Regression") -> str:
+        """Return what a nullity means."""
+
+    @property
+    def certify(self) -> Callable[..., Certificate]: ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +110,51 @@ class Link:
     remarks: Callable[["Regression"], list[str]] = lambda regression: []
     certify: Callable[..., Certificate] = certify_predictor
 
+    grouped = False
+
+    @property
+    def at_zero(self) -> str:
+        return f"{self.name}(0) = {float(self.function(np.zeros(1))[0]):g}"
+
+    def loss(self, regression: "Regression") -> "PredictorLoss":
+        r = regression
+        return PredictorLoss(self, r.target, r.scale, r.omega, r.offset)
+
+    def threshold(self, regression: "Regression") -> Vector:
+        unbounded = np.full(regression.design.rows, np.inf)
+        return -regression.scale * self.bounds[0](regression.target, -unbounded, unbounded)
+
+    def floor(self, regression: "Regression") -> Vector:
+        unbounded = np.full(regression.design.rows, np.inf)
+        return self.loss(regression).curvature_floor(-unbounded, unbounded)
+
+    def convexity(self, regression: "Regression") -> str | None:
+        return None
+
+    def target_norm(self, regression: "Regression") -> float:
+        target, scale = regression.target, regression.scale
+        fitted = np.where(np.isfinite(z := self.inverse(target)), z, 0.0)
+        spread = np.abs(target) + np.abs(fitted * self.slope(fitted))
+        return float(np.sqrt(np.sum(scale * spread**2)))
+
+    def identified(self, regression: "Regression") -> tuple[Design, Vector]:
+        used = (regression.scale > 0.0) | (regression.omega > 0.0)
+        return regression.design, np.broadcast_to(used, regression.design.rows).astype(float)
+
+    def canonical(self, regression: "Regression", x: Vector) -> Vector:
+        if not self.even or regression.offset.any():
+            return x
+        return x * (np.sign(x[np.flatnonzero(x)[0]]) if x.any() else 1.0)
+
+    def first(self, regression: "Regression") -> Vector:
+        return self.start(regression)
+
+    def say(self, regression: "Regression", x: Vector) -> list[str]:
+        return self.remarks(regression)
+
+    def rank_words(self, regression: "Regression") -> str:
+        return "A is rank deficient"
+
 
 class PredictorLoss(Separable):
     """The loss of a spec, with a bound of its curvature over intervals of z."""
@@ -65,6 +173,11 @@ class PredictorLoss(Separable):
         target, scale, omega, _ = self.terms
         return scale * self.link.bounds[1](target, low, high) + omega
 
+    def fit(self, z: Vector) -> tuple[Vector, Vector]:
+        """Return f(z) and f(z) − b (n)."""
+        fitted = self.link.function(z)
+        return fitted, fitted - self.terms[0]
+
     def gradient_scale(self, z: Vector) -> Vector:
         """Return the sum of the absolute terms of each entry of the gradient at z."""
         target, scale, omega, offset = self.terms
@@ -75,18 +188,19 @@ class PredictorLoss(Separable):
 class Regression:
     """One spec with its arrays, read and checked: the objective and everything said of it."""
 
-    def __init__(self, spec: SolveSpec, inputs: Inputs, link: Link, threads: int) -> None:
+    def __init__(self, spec: SolveSpec, inputs: Inputs, link: Any, threads: int) -> None:
         self.spec, self.link = spec, link
+        self.groups, self.order = _groups(inputs, link)
+        inputs = _ordered(inputs, self.order)
         self.matrix = _matrix(inputs["A"])
         self.design = DesignMatrix(self.matrix, intercept=spec.intercept, threads=threads)
         n = self.design.rows
         self.target = _vector(inputs, "b", n)
         self.scale = _nonnegative(inputs, "row_weights", n)
-        self.unbounded = np.full(n, np.inf)
         self.omega = self._omega(inputs, n)
         self.offset = self._offset(inputs, n)
         self.warm = _vector(inputs, "warm_start", self.design.width) if "warm_start" in inputs else None
-        self.loss = PredictorLoss(link, self.target, self.scale, self.omega, self.offset)
+        self.loss = link.loss(self)
         ridge = np.full(self.design.width, spec.regulariser.ridge)
         ridge[self.design.columns :] = 0.0
         self.objective = Objective(self.design, self.loss, Penalty(ridge, np.zeros(self.design.width)))
@@ -97,8 +211,7 @@ class Regression:
         if isinstance(weights, float):
             return np.array([weights**2])
         if weights == "convex":
-            threshold = -self.scale * self.link.bounds[0](self.target, -self.unbounded, self.unbounded)
-            return np.maximum(threshold, 0.0) + self.spec.regulariser.margin
+            return np.maximum(self.link.threshold(self), 0.0) + self.spec.regulariser.margin
         return _nonnegative(inputs, "weights", n) ** 2
 
     def _offset(self, inputs: Inputs, n: int) -> Vector:
@@ -125,33 +238,38 @@ class Regression:
                 source={"pointer": "/column_names"},
             )
 
+    def as_given(self, values: Vector) -> Vector:
+        """Return a vector of the rows (n) in the order in which the caller gave them."""
+        if self.order is None:
+            return values
+        out = np.empty_like(values)
+        out[self.order] = values
+        return out
+
     @property
     def global_floor(self) -> Vector:
         """A lower bound of each row's curvature anywhere."""
-        return self.loss.curvature_floor(-self.unbounded, self.unbounded)
+        return self.link.floor(self)
 
     @property
     def rule(self) -> StoppingRule:
-        fitted = np.where(np.isfinite(z := self.link.inverse(self.target)), z, 0.0)
-        spread = np.abs(self.target) + np.abs(fitted * self.link.slope(fitted))
-        norm = float(np.sqrt(np.sum(self.scale * spread**2)))
-        return StoppingRule(self.spec.solver.tolerance, self.spec.solver.max_iterations, norm)
+        solver = self.spec.solver
+        return StoppingRule(solver.tolerance, solver.max_iterations, self.link.target_norm(self))
 
     def first_state(self) -> State:
         """Return the warm start, or the best of the family's candidates (never a stationary point)."""
-        x = self.warm if self.warm is not None else self.link.start(self)
+        x = self.warm if self.warm is not None else self.link.first(self)
         return State(0, {"x": x}, {})
 
     def null_space(self) -> NullSpace:
         """Return the null space that no ridge removes."""
         if self.spec.regulariser.ridge > 0.0:
             return NullSpace(np.empty((self.design.width, 0)), True)
-        used = np.broadcast_to((self.scale > 0.0) | (self.omega > 0.0), self.design.rows).astype(float)
-        return null_space(self.design, used)
+        return null_space(*self.link.identified(self))
 
     def remarks(self, x: Vector, null: NullSpace) -> list[str]:
         """Return what the caller should know of the answer, in words."""
-        return [*self._of_rank(null), *self._of_fit(x), *self.link.remarks(self)]
+        return [*self._of_rank(null), *self._of_fit(x), *self.link.say(self, x)]
 
     def _of_rank(self, null: NullSpace) -> list[str]:
         if not null.known:
@@ -161,7 +279,7 @@ class Regression:
             ]
         if null.nullity:
             return [
-                f"A is rank deficient: nullity {null.nullity}; x is the minimiser of least norm "
+                f"{self.link.rank_words(self)}: nullity {null.nullity}; x is the minimiser of least norm "
                 "(coefficients are identified up to the null space, predictions are not affected)"
             ]
         return []
@@ -169,13 +287,10 @@ class Regression:
     def _of_fit(self, x: Vector) -> list[str]:
         if not (self.omega > 0.0).any() or self.offset.any():
             return []
-        said = [
-            "regulariser.weights pull every prediction towards "
-            f"{self.link.name}(0) = {float(self.link.function(np.zeros(1))[0]):g}"
-        ]
+        said = [f"regulariser.weights pull every prediction towards {self.link.at_zero}"]
         z = self.design.matvec(x)
-        fitted = float(np.sum(self.scale * (self.link.function(z) - self.target) ** 2))
-        nothing = float(np.sum(self.scale * (self.link.function(np.zeros(1)) - self.target) ** 2))
+        fitted = float(np.sum(self.scale * self.loss.fit(z)[1] ** 2))
+        nothing = float(np.sum(self.scale * self.loss.fit(np.zeros_like(z))[1] ** 2))
         if fitted >= 0.95 * nothing:
             said.append(
                 "the model itself is poor: the data loss is "
@@ -191,17 +306,17 @@ class Regression:
 class RegressionFamily:
     """The four functions of ``newtond.engine`` for a family whose link depends on its spec."""
 
-    link: Callable[[SolveSpec], Link]
+    link: Callable[[SolveSpec], Model]
 
     def plan(self, spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
         """Return what ``steps`` would do, and why."""
         regression = Regression(spec, inputs, self.link(spec), threads)
-        return make_plan(spec, regression.objective, regression.global_floor, regression.link.start_words)
+        return _plan(regression)
 
     def steps(self, spec: SolveSpec, inputs: Inputs, threads: int, state: State | None) -> Iterator[Step]:
         """Iterate by Newton's method, or by the papers' own where ``hessian`` is 'paper'."""
         regression = Regression(spec, inputs, self.link(spec), threads)
-        plan = make_plan(spec, regression.objective, regression.global_floor, "")
+        plan = _plan(regression)
         hessian = make_hessian(plan, spec)
         method = approximate_newton if plan.hessian == "paper" else newton
         state = state or regression.first_state()
@@ -211,14 +326,12 @@ class RegressionFamily:
         """Return x of least norm, the intercept, and the outputs asked for."""
         regression = Regression(spec, inputs, self.link(spec), threads)
         design, null = regression.design, regression.null_space()
-        x = null.least_norm(design, state.arrays["x"])
-        if regression.link.even and not regression.offset.any():
-            x = x * (np.sign(x[np.flatnonzero(x)[0]]) if x.any() else 1.0)
+        x = null.least_norm(regression.link.identified(regression)[0], state.arrays["x"])
+        x = regression.link.canonical(regression, x)
         arrays = {"x": np.ascontiguousarray(x[: design.columns])}
         if spec.outputs:
-            fitted = regression.link.function(design.matvec(x))
-            made = {"fitted": fitted, "residual": fitted - regression.target}
-            arrays |= {name: made[name] for name in spec.outputs}
+            made = dict(zip(("fitted", "residual"), regression.loss.fit(design.matvec(x)), strict=True))
+            arrays |= {name: regression.as_given(made[name]) for name in spec.outputs}
         intercept = float(x[-1]) if design.intercept else None
         return Solution(arrays, intercept, tuple(regression.remarks(x, null)))
 
@@ -232,6 +345,42 @@ class RegressionFamily:
             regression.loss,
             spec.regulariser.ridge,
         )
+
+
+def _plan(regression: Regression) -> Plan:
+    link = regression.link
+    return make_plan(
+        regression.spec,
+        regression.objective,
+        regression.global_floor,
+        link.start_words,
+        link.convexity(regression),
+    )
+
+
+def _groups(inputs: Inputs, link: Model) -> tuple[Groups | None, NDArray[np.int64] | None]:
+    """Return the groups of rows of a grouped loss, and the order that brings each together."""
+    if not link.grouped:
+        return None, None
+    n = inputs["A"].shape[0]
+    return gathered(_vector(inputs, "groups", n)) if "groups" in inputs else (single(n), None)
+
+
+def _ordered(inputs: Inputs, order: NDArray[np.int64] | None) -> Inputs:
+    """Return the inputs with their rows in this order; what has no rows stays."""
+    if order is None:
+        return inputs
+    of_rows = ("A", "b", "row_weights", "weights", "offset")
+    return {name: _rows_of(array, order) if name in of_rows else array for name, array in inputs.items()}
+
+
+def _rows_of(array: Csr | Vector, order: NDArray[np.int64]) -> Csr | Vector:
+    if not isinstance(array, Csr):
+        return array[order] if len(array) == len(order) else array
+    sizes = np.diff(array.indptr)[order]
+    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    entries = np.repeat(array.indptr[:-1][order] - indptr[:-1], sizes) + np.arange(indptr[-1])
+    return Csr(indptr, array.indices[entries], array.data[entries], array.shape)
 
 
 def _matrix(matrix: Csr | Vector) -> Csr | Vector:

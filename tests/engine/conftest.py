@@ -95,12 +95,14 @@ def as_csr() -> Callable[[Any], Csr]:
     return csr
 
 
-def problem(kind: str, A: Any, b: Any, **options: Any) -> tuple[SolveSpec, Inputs]:
-    """Return spec and inputs of a regression; ``kind`` is a function of ``hyperbolic`` or "identity".
+def problem(kind: str | dict[str, Any], A: Any, b: Any, **options: Any) -> tuple[SolveSpec, Inputs]:
+    """Return spec and inputs of a regression; ``kind`` is a function of ``hyperbolic``, "identity" or a problem.
 
     Arrays among the options (weights, offset, row_weights, warm_start) become inputs, the rest the spec.
     """
-    family = {"kind": "least_squares"} if kind == "identity" else {"kind": "hyperbolic", "function": kind}
+    family: dict[str, Any] = {"kind": "hyperbolic", "function": kind}
+    if kind == "identity" or isinstance(kind, dict):
+        family = kind if isinstance(kind, dict) else {"kind": "least_squares"}
     inputs: dict[str, Any] = {
         "A": csr(A) if sp.issparse(A) else np.asarray(A, float),
         "b": np.asarray(b, float),
@@ -143,7 +145,7 @@ class Solved:
         return "; ".join(self.solution.warnings)
 
 
-def run(kind: str, A: Any, b: Any, **options: Any) -> Solved:
+def run(kind: str | dict[str, Any], A: Any, b: Any, **options: Any) -> Solved:
     """Solve through the engine's four public functions."""
     spec, inputs = problem(kind, A, b, **options)
     steps = list(engine.steps(spec, inputs))

@@ -9,6 +9,7 @@ products are exact, so the rate does not depend on the sketch's accuracy.
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
 from newtond.contract.solve import SketchKind
@@ -68,25 +69,59 @@ class SketchedHessian:
         image = np.concatenate(images) if len(images) > 1 else images[0]
         ridge = objective.penalty.ridge
         squares = np.einsum("ij,ij->j", image, image)
+        noise = 0.0
         if (whole := request.curvature.uncoupled(design)) is not None:
-            squares = _without_noise(image, squares, whole)
+            squares, noise = _without_noise(image, squares, whole)
         diagonal = squares + ridge
         diagonal[diagonal <= 0.0] = 1.0
-        factor = triangular_factor(image, ridge + request.damping * diagonal, diagonal)
-        scale = 1.0 / np.sqrt(diagonal)
-
-        def precondition(r: Vector) -> Vector:
-            half = solve_triangular(factor, scale * r, trans="T", check_finite=False)
-            return scale * solve_triangular(factor, half, check_finite=False)
-
+        precondition = _inverse(image, ridge + request.damping * diagonal, diagonal, noise)
         return solve(objective, request, precondition, diagonal, SketchUse(kind=self.kind, rows=len(image)))
 
 
-def _without_noise(image: Matrix, squares: Vector, whole: Vector) -> Vector:
-    """Clear the columns of which only rounding is left, and return squares that keep steps along them small."""
+def _without_noise(image: Matrix, squares: Vector, whole: Vector) -> tuple[Vector, float]:
+    """Clear the columns of which only rounding is left, and return squares that keep steps along them small.
+
+    ``whole`` are the squares before what is constant on groups cancels. Also returns how large rounding is in
+    the columns that stay, at unit norm.
+    """
     lost = squares <= NOISE**2 * whole
     image[:, lost] = 0.0
-    return np.where(lost, whole, squares)
+    ratio = np.max(whole[~lost] / squares[~lost], initial=0.0)
+    return np.where(lost, whole, squares), NOISE * float(np.sqrt(ratio))
+
+
+def _inverse(image: Matrix, shift: Vector, diagonal: Vector, noise: float) -> Operator:
+    """Return r ↦ (imageᵀimage + diag(shift))⁻¹ r; directions no larger than ``noise`` at unit columns get 0.
+
+    Dependent columns of A itself leave zeros, which the factor survives; what coupling makes dependent leaves
+    rounding, whose inverse would swamp the rest: conjugate gradients then never leave its complement.
+    """
+    scale = 1.0 / np.sqrt(diagonal)
+    kept = np.arange(len(scale))
+    if noise > 0.0:
+        factor, kept = _leading_factor(image, shift, diagonal, noise)
+    else:
+        factor = triangular_factor(image, shift, diagonal)
+
+    def precondition(r: Vector) -> Vector:
+        out = np.zeros_like(r)
+        half = solve_triangular(factor, (scale * r)[kept], trans="T", check_finite=False)
+        out[kept] = solve_triangular(factor, half, check_finite=False)
+        return scale * out
+
+    return precondition
+
+
+def _leading_factor(
+    image: Matrix, shift: Vector, diagonal: Vector, noise: float
+) -> tuple[Matrix, NDArray[np.intp]]:
+    """Return the triangular factor of the columns that are independent beyond ``noise``, and which these are."""
+    width = len(diagonal)
+    scale = 1.0 / np.sqrt(diagonal)
+    stacked = np.concatenate([image * scale, np.diag(np.sqrt(shift) * scale)])
+    factor, order = qr(stacked, mode="r", pivoting=True, overwrite_a=True, check_finite=False)
+    rank = int(np.count_nonzero(np.abs(np.diag(factor[:width])) > noise * np.sqrt(width)))
+    return factor[:rank, :rank], np.asarray(order[:rank], np.intp)
 
 
 def triangular_factor(image: Matrix, shift: Vector, diagonal: Vector) -> Matrix:

@@ -58,7 +58,8 @@ def null_space(design: Design, used: Vector) -> NullSpace:
         return NullSpace(np.empty((design.width, 0)), False)
     gram = design.gram(used)
     norms = np.sqrt(np.diag(gram))
-    scale = 1.0 / np.where(norms > 0.0, norms, 1.0)
+    lost = np.sqrt(design.column_squares)
+    scale = 1.0 / np.where(norms > 0.0, norms, np.where(lost > 0.0, lost, 1.0))
     gram *= scale[:, None]
     gram *= scale
 
@@ -88,7 +89,7 @@ def _proposed(gram: Matrix, normal: Callable[[Matrix], Matrix]) -> Matrix:
     rounding, whatever the condition of the rest.
     """
     width = len(gram)
-    factor, pivots, rank, _ = dpstrf(gram.T, lower=1, tol=8.0 * width * ROUNDING, overwrite_a=1)
+    factor, pivots, rank, _ = dpstrf(gram.T, lower=1, tol=64.0 * width * ROUNDING, overwrite_a=1)
     if rank == width:
         return np.empty((width, 0))
     order = pivots - 1

@@ -1,0 +1,144 @@
+"""The model of a loss of groups of rows: ½ Σ vᵢ rᵢ(z)² with r a function of its group's z.
+
+A family gives a ``GroupedLink``: the kernels of one group, and bounds of its curvature. Rows of one group
+share nothing with those of another but x.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from newtond.contract.result import Certificate
+from newtond.engine.certificate import certify_coupled
+from newtond.engine.curvature import CoupledDesign, Coupling
+from newtond.engine.design import Design
+from newtond.engine.group_kernels import GroupKernels
+from newtond.engine.objective import Grouped
+from newtond.engine.regression import Regression
+from newtond.engine.state import Vector
+
+Least = Callable[["GroupedLoss", Vector], Vector]
+
+
+@dataclass(frozen=True)
+class GroupedLink:
+    """One family of coupled rows.
+
+    ``tau`` is the least w² that makes the loss convex (n), with ``tau_words`` how it is known; None where no
+    finite w does, and ``tau_words`` says why. ``proven`` is a larger one that is proven, or None. ``least`` (loss,
+    z) bounds from below the eigenvalues of each group's Hessian in z, at z (count). ``invariant``: adding a
+    constant to all z of a group changes nothing. ``spread`` is the rounding of b and of the prediction, in units
+    of u (n).
+    """
+
+    name: str
+    kernels: GroupKernels
+    start: Callable[[Regression], Vector]
+    start_words: str
+    at_zero: str
+    least: Least
+    tau_words: str
+    tau: Callable[[Regression], Vector] | None = None
+    proven: Callable[[Regression], Vector] | None = None
+    invariant: bool = False
+    reach: float = 5.0
+    check: Callable[[Regression], None] = lambda regression: None
+    remarks: Callable[[Regression, Vector], list[str]] = lambda regression, x: []
+    shown: Callable[[Regression, Vector], Vector] = lambda regression, x: x
+    spread: Callable[[Vector], Vector] = np.abs
+
+    grouped = True
+    certify: Callable[..., Certificate] = certify_coupled
+
+    def loss(self, regression: Regression) -> "GroupedLoss":
+        self.check(regression)
+        return GroupedLoss(self, regression)
+
+    def inverse(self, target: Vector) -> Vector:
+        return np.full_like(target, np.nan)
+
+    def threshold(self, regression: Regression) -> Vector:
+        assert self.tau is not None  # the contract refuses weights 'convex' of these kinds
+        return self.tau(regression)
+
+    def floor(self, regression: Regression) -> Vector:
+        n = regression.design.rows
+        if self.tau is None:
+            return np.full(n, -np.inf)
+        return regression.omega - self.tau(regression)
+
+    def convexity(self, regression: Regression) -> str | None:
+        if (self.floor(regression) >= 0.0).all():
+            return f"convex: every wᵢ² is at least the threshold; {self.tau_words}"
+        return f"not known to be convex, so answers are local: {self.tau_words}"
+
+    def target_norm(self, regression: Regression) -> float:
+        return float(np.sqrt(np.sum(regression.scale * self.spread(regression.target) ** 2)))
+
+    def identified(self, regression: Regression) -> tuple[Design, Vector]:
+        groups, omega = regression.groups, regression.omega
+        assert groups is not None
+        n = groups.rows
+        seen = np.broadcast_to(regression.scale, n).astype(float)
+        used = groups.spread((groups.sums(seen) > 0.0).astype(float))
+        if omega.any():
+            return regression.design, np.maximum(used, np.broadcast_to(omega > 0.0, n))
+        if not self.invariant:
+            return regression.design, used
+        ones = np.ones(n)
+        centring = Coupling(groups, ones, ones, groups.spread(1.0 / groups.sizes))
+        return CoupledDesign(regression.design, centring), used
+
+    def canonical(self, regression: Regression, x: Vector) -> Vector:
+        return self.shown(regression, x)
+
+    def first(self, regression: Regression) -> Vector:
+        return self.start(regression)
+
+    def say(self, regression: Regression, x: Vector) -> list[str]:
+        return [*self._on_constants(regression), *self.remarks(regression, x)]
+
+    def _on_constants(self, regression: Regression) -> list[str]:
+        groups = regression.groups
+        assert groups is not None
+        said = []
+        alone = int(np.count_nonzero(groups.sizes == 1))
+        if alone:
+            said.append(
+                f"{alone} groups have one row only" + (": they say nothing of x" if self.invariant else "")
+            )
+        return said
+
+    def rank_words(self, regression: Regression) -> str:
+        if self.invariant and not regression.omega.any():
+            return "A is rank deficient within groups, where what is constant has no effect"
+        return "A is rank deficient"
+
+
+class GroupedLoss(Grouped):
+    """The loss of a spec, with what the certificate asks of it."""
+
+    def __init__(self, link: GroupedLink, regression: Regression) -> None:
+        assert regression.groups is not None
+        super().__init__(
+            link.kernels,
+            regression.groups,
+            regression.target,
+            scale=regression.scale,
+            omega=regression.omega,
+            offset=regression.offset,
+            reach=link.reach,
+            parallel=regression.design.map,
+        )
+        self.link = link
+        self.invariant = link.invariant and not regression.omega.any()
+        self.proven_tau = None if link.proven is None else link.proven(regression)
+
+    def convexity_floor(self) -> Vector | None:
+        """Return a proven lower bound of the curvature of every row anywhere (n), None where there is none."""
+        return None if self.proven_tau is None else self.omega - self.proven_tau
+
+    def least_curvature(self, z: Vector) -> float:
+        """Return a lower bound of the eigenvalues of the Hessian in z, at z."""
+        return float(np.min(self.link.least(self, z))) + float(np.min(self.omega))
