@@ -58,7 +58,10 @@ class Compose:
             return False
 
     def containers(self, service: str) -> list[str]:
-        return self("ps", "--quiet", service).split()
+        listed = self("ps", "--quiet", service).split()
+        return [
+            name for name in listed if docker("inspect", "-f", "{{.State.Running}}", name).strip() == "true"
+        ]
 
 
 def compose_command() -> list[str]:
