@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from newtond.contract.job import Job, ProblemDetail
+from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Plan
 from newtond.contract.solve import SolveSpec
+from service.catalogue import example
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Solves regressions by sketching and approximate Newton.
@@ -58,6 +60,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=TAGS,
     )
+    body = document["paths"]["/solve"]["post"]["requestBody"]["content"]["application/json"]
+    body["examples"] = {kind: {"value": example(kind)} for kind in PROBLEMS}
     schemas = document["components"]["schemas"]
     schemas.update(_request_schemas() | schemas)
     schemas.pop("HTTPValidationError", None)

@@ -15,16 +15,19 @@ def check_shapes(spec: SolveSpec, shapes: Mapping[str, Shape]) -> None:
     roles = array_roles(spec.problem.kind)
     bound: dict[str, tuple[int, str]] = {}
     for name, shape in shapes.items():
-        for symbol, length, said in _lengths(name, roles[name], shape):
+        extra = int(name == "warm_start" and spec.intercept)
+        for symbol, length, said in _lengths(name, roles[name], shape, extra):
             known, whose = bound.setdefault(symbol, (length, said))
             if length != known:
                 raise InvalidSpec(f"{said}, but {whose}.", source={"pointer": ARRAY_POINTERS[name]})
     _check_names(spec, bound)
 
 
-def _lengths(name: str, role: ArrayRole, shape: Shape) -> Iterator[tuple[str, int, str]]:
+def _lengths(name: str, role: ArrayRole, shape: Shape, extra: int) -> Iterator[tuple[str, int, str]]:
+    """Yield each symbol's length and the words for it; ``extra`` entries, an intercept's, do not count."""
     if len(role.shape) == 1:
-        yield role.shape[0], _vector_length(name, shape), f"{name} has length {max(shape)}"
+        said = f"{name} has length {max(shape)}" + (", its intercept included" if extra else "")
+        yield role.shape[0], _vector_length(name, shape) - extra, said
         return
     if len(shape) != len(role.shape):
         detail = f"{name} has {len(shape)} dimension, not {len(role.shape)}."

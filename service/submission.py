@@ -33,6 +33,7 @@ from service.parsing import parse
 from service.shapes import check_shapes
 from service.upload import Upload, check_room, room
 
+INLINE = ".json"
 log = structlog.get_logger("newtond.service")
 
 
@@ -66,7 +67,7 @@ def _check_limits(backend: Backend, spec: SolveSpec) -> None:
 def _write_inline(arrays: Mapping[str, Any], folder: Path) -> dict[str, Upload]:
     uploads = {}
     for name, array in arrays.items():
-        path = folder / f"{name}.json"
+        path = folder / f"{name}{INLINE}"
         with room():
             path.write_text(json.dumps(array))
         uploads[name] = Upload(path, "application/json")
@@ -86,9 +87,10 @@ async def _store(backend: Backend, name: str, upload: Upload) -> ArrayInfo:
 
 
 def _where(name: str, upload: Upload, error: NewtondError | None) -> dict[str, Any]:
-    inline = upload.file_name is None and upload.path.suffix == ".json"
-    place = {"pointer": ARRAY_POINTERS[name]} if inline else {"part": name}
-    return place | ((error.source or {}) if error else {})
+    source = dict(error.source or {}) if error else {}
+    if upload.path.suffix != INLINE:
+        return {"part": name} | source
+    return source | {"pointer": ARRAY_POINTERS[name] + source.get("pointer", "")}
 
 
 def accept(

@@ -9,12 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from newtond.contract.errors import InvalidSpec, UnsupportedFormat
 from newtond.contract.job import Accepted, Job, Task
-from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Plan
 from newtond.contract.solve import ARRAY_POINTERS
 from service import responses
 from service.backend import Backend, backend
-from service.catalogue import example
 from service.document import Document, read_document
 from service.errors import problem_response
 from service.job_resource import job_resource
@@ -40,10 +38,7 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {
-                "schema": SPEC_SCHEMA,
-                "examples": {kind: {"value": example(kind)} for kind in PROBLEMS},
-            },
+            "application/json": {"schema": SPEC_SCHEMA},
             "multipart/form-data": {
                 "schema": FORM_SCHEMA,
                 "encoding": {SPEC: {"contentType": "application/json"}},

@@ -1,5 +1,6 @@
 """A real service: uvicorn in a process of its own, on loopback, over a real Valkey and a real worker."""
 
+import io
 import json
 import os
 import shutil
@@ -17,11 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.conftest import Valkey, WorkerProcesses, _wait_until
 
 START_SECONDS = 20.0
+SLOW_ROWS, SLOW_COLUMNS = 200_000, 20
+SLOW = {
+    "problem": {"kind": "hyperbolic", "function": "exp"},
+    "regulariser": {"weights": "convex", "margin": 0.1},
+    "solver": {"hessian": "paper", "tolerance": 1e-12, "sketch": {"kind": "leverage", "rows": 100}},
+}
+"""Some fifty iterations and several seconds: the papers' own method, of a small sample."""
 
 
 @dataclass
@@ -127,10 +136,14 @@ def idle(idle_service: Service) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def working_service(service_root: Path) -> Iterator[Service]:
     """A service with a Valkey and a worker of its own."""
-    with running_valkey() as valkey, running_service(service_root / "working", valkey.url) as service:
-        with WorkerProcesses(valkey.url, service.data_dir) as start_worker:
-            start_worker()
-            yield service
+    root = service_root / "working"
+    with (
+        running_valkey() as valkey,
+        running_service(root, valkey.url, reconcile_seconds=0.5) as service,
+        WorkerProcesses(valkey.url, service.data_dir) as start_worker,
+    ):
+        start_worker()
+        yield service
 
 
 @pytest.fixture
@@ -142,7 +155,7 @@ def working(working_service: Service) -> Iterator[httpx.Client]:
 @pytest.fixture
 def own_service(tmp_path: Path, own_valkey: Valkey) -> Iterator[Service]:
     """A service with a Valkey of its own that one test may kill; nobody serves the queue."""
-    with running_service(tmp_path, own_valkey.url, reconcile_seconds=0.2) as service:
+    with running_service(tmp_path, own_valkey.url, reconcile_seconds=0.2, keep_alive_seconds=0.3) as service:
         yield service
 
 
@@ -158,6 +171,24 @@ def submit(client: httpx.Client, **changes: Any) -> dict[str, Any]:
     assert answer.status_code == 202, answer.text
     job: dict[str, Any] = answer.json()
     return job
+
+
+def submit_slow(client: httpx.Client) -> str:
+    """Submit a solve of several seconds and return its id."""
+    generator = np.random.default_rng(7)
+    A = generator.normal(size=(SLOW_ROWS, SLOW_COLUMNS)) / SLOW_COLUMNS**0.5
+    b = np.exp(A @ generator.normal(size=SLOW_COLUMNS)) + 0.1 * generator.normal(size=SLOW_ROWS)
+    files: dict[str, Any] = {name: (f"{name}.npy", npy(array)) for name, array in (("A", A), ("b", b))}
+    answer = client.post("/solve", files=files | {"spec": (None, json.dumps(SLOW))})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def npy(values: Any) -> bytes:
+    """Return the .npy file of ``values``."""
+    file = io.BytesIO()
+    np.save(file, np.asarray(values, dtype=float))
+    return file.getvalue()
 
 
 def refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
