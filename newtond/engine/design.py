@@ -23,6 +23,7 @@ from newtond.engine.state import Csr, Matrix, Vector
 
 T = TypeVar("T")
 PANEL = 256
+CHUNKS = 16
 
 threadpool_limits(1)
 
@@ -176,7 +177,7 @@ class DesignMatrix:
         return out
 
     def _panels(self) -> list[int]:
-        if not self.sparse:  # a BLAS product's bits depend on the panel's shape
+        if not self.sparse:  # a BLAS product's bits depend on the shapes it is given
             return [*range(0, self.columns, PANEL), self.columns]
         share = np.concatenate([[0.0], np.cumsum(self.gram_products)])
         edges = np.searchsorted(share, np.linspace(0.0, share[-1], self.threads + 1)[1:-1])
@@ -186,17 +187,35 @@ class DesignMatrix:
         """Return Aᵀ diag(weights) A (width, width), its upper triangle filled."""
         out = np.zeros((self.width, self.width))
         body = out[: self.columns, : self.columns]
+        if self.sparse or self.columns > PANEL:
+            self._gram_by_panels(weights, body)
+        else:
+            self._gram_by_rows(weights, body)
+        if self.intercept:
+            out[:, -1] = self.rmatvec(weights)
+        return out
+
+    def _gram_by_panels(self, weights: Vector, out: Matrix) -> None:
         edges = self._panels()
 
         def one(k: int) -> None:
             for block in self.blocks:
                 rows = weights[block.first : block.first + block.rows]
-                block.gram(rows, edges[k], edges[k + 1], body)
+                block.gram(rows, edges[k], edges[k + 1], out)
 
         self.map(one, len(edges) - 1)
-        if self.intercept:
-            out[:, -1] = self.rmatvec(weights)
-        return out
+
+    def _gram_by_rows(self, weights: Vector, out: Matrix) -> None:
+        chunks = min(len(self.blocks), CHUNKS)
+
+        def one(k: int) -> Matrix:
+            part = np.zeros_like(out)
+            for block in self.blocks[len(self.blocks) * k // chunks : len(self.blocks) * (k + 1) // chunks]:
+                block.gram(weights[block.first : block.first + block.rows], 0, self.columns, part)
+            return part
+
+        for part in self.map(one, chunks):
+            out += part
 
     def sparse_sign(self, root: Vector, rows: int, nonzeros: int, key: int) -> Matrix:
         """Return S diag(root) A; S has ``nonzeros`` entries ±1/√nonzeros a column, one a segment of rows."""
