@@ -157,12 +157,46 @@ class SoftmaxProblem(Problem):
     kind: Literal["softmax"] = "softmax"
 
 
-ProblemSpec = Annotated[HyperbolicProblem | LeastSquaresProblem | SoftmaxProblem, Field(discriminator="kind")]
+class SoftmaxResnetProblem(Problem):
+    """Softmax regression with a residual connection: u = exp(z) + z, divided by its sum."""
+
+    title = "Softmax-ResNet regression"
+    formula = (
+        "min over x of Σ over groups of ½ Σ vᵢ (fᵢ − bᵢ)² + ½‖diag(w)(Ax − z̄)‖² + ½ λ‖x‖², "
+        "f = exp(Ax) + Ax divided by its sum over the group"
+    )
+    symbols = SoftmaxProblem.symbols
+    reference = (
+        "Song, Wang, Yin: A Unified Scheme of ResNet and Softmax, arXiv:2309.13482 (2023), from its abstract"
+    )
+    differences = (
+        "rows may form groups, each with a sum of its own, that share x",
+        "only points where every group's sum is positive are admitted: the loss is unbounded where it is 0",
+        "the Hessian is not positive semidefinite everywhere, with no finite w: it is exact, and globalised",
+        "row weights, w, an intercept, a ridge and a row offset are added",
+    )
+    inputs = {"A": DESIGN, "b": SHARES, "groups": GROUPS}
+    results = {"x": SOLUTION}
+    supports = COUPLED - {"convex"}
+    because = {
+        "convex": "no finite w makes it convex: the loss is unbounded where the sum of exp(z) + z passes 0",
+        "paper": NOT_DIAGONAL,
+        "offset_target": "shares determine no predictor of their own; give the offset as a vector",
+    }
+
+    kind: Literal["softmax_resnet"] = "softmax_resnet"
+
+
+ProblemSpec = Annotated[
+    HyperbolicProblem | LeastSquaresProblem | SoftmaxProblem | SoftmaxResnetProblem,
+    Field(discriminator="kind"),
+]
 
 PROBLEMS: dict[str, type[Problem]] = {
     "hyperbolic": HyperbolicProblem,
     "least_squares": LeastSquaresProblem,
     "softmax": SoftmaxProblem,
+    "softmax_resnet": SoftmaxResnetProblem,
 }
 
 

@@ -9,11 +9,11 @@ with a positive semidefinite model Kᵀ diag(m) K, m ≥ 0. ``expand`` fills all
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from newtond.engine.kernels import exp, kernel
+from newtond.engine.kernels import bind, exp, kernel
 
 
 class GroupKernels(NamedTuple):
@@ -176,7 +176,108 @@ def cross_entropy_along(z, direction, step, target, scale, edges):
     return value
 
 
+def _normalised_expand(z, target, scale, edges, gradient, d, m, k, left, a, h, q, parameter):
+    """As ``softmax_expand``, of f = u / ⟨u, 1⟩: K = diag(a) − f aᵀ, d = m = v, q = a∘s, h = u″∘s/⟨u, 1⟩, a = u′/⟨u, 1⟩.
+
+    u, u′ and u″ come at a scale common to the group, which cancels.
+    """
+    value = 0.0
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        low, high = np.inf, -np.inf
+        for i in range(first, last):
+            low, high = min(low, z[i]), max(high, z[i])
+        level = shift(low, high)  # noqa: F821
+        total = 0.0
+        for i in range(first, last):
+            left[i], k[i], h[i] = row(z[i], level, parameter)  # noqa: F821
+            total += left[i]
+        if not admissible(total, level, last - first):  # noqa: F821
+            total = np.nan
+        mean = 0.0
+        for i in range(first, last):
+            left[i] /= total
+            residual = left[i] - target[i]
+            c = scale[i] * residual
+            value += 0.5 * c * residual
+            mean += c * left[i]
+        for i in range(first, last):
+            s = scale[i] * (left[i] - target[i]) - mean
+            k[i] /= total
+            a[i] = k[i]
+            h[i] *= s / total
+            q[i] = gradient[i] = a[i] * s
+            d[i] = m[i] = scale[i]
+    return value
+
+
+def _normalised_along(z, direction, step, target, scale, edges, parameter):
+    """Return the value of the groups at z + step · direction; not a number where ⟨u, 1⟩ is not admissible."""
+    value = 0.0
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        low, high = np.inf, -np.inf
+        for i in range(first, last):
+            y = z[i] + step * direction[i]
+            low, high = min(low, y), max(high, y)
+        level = shift(low, high)  # noqa: F821
+        total = 0.0
+        for i in range(first, last):
+            total += row(z[i] + step * direction[i], level, parameter)[0]  # noqa: F821
+        if not admissible(total, level, last - first):  # noqa: F821
+            return np.nan
+        for i in range(first, last):
+            y = z[i] + step * direction[i]
+            residual = row(y, level, parameter)[0] / total - target[i]  # noqa: F821
+            value += 0.5 * scale[i] * residual * residual
+    return value
+
+
+def _normalised_fit(z, target, edges, fitted, residual, parameter):
+    """Fill f and f − b."""
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        low, high = np.inf, -np.inf
+        for i in range(first, last):
+            low, high = min(low, z[i]), max(high, z[i])
+        level = shift(low, high)  # noqa: F821
+        total = 0.0
+        for i in range(first, last):
+            fitted[i] = row(z[i], level, parameter)[0]  # noqa: F821
+            total += fitted[i]
+        for i in range(first, last):
+            fitted[i] /= total
+            residual[i] = fitted[i] - target[i]
+
+
+def normalised(shift: Any, row: Any, admissible: Any, parameter: float = 0.0) -> GroupKernels:
+    """Return the kernels of ½ Σ v (u/⟨u, 1⟩ − b)², u given by three compiled functions.
+
+    ``shift`` (low, high) of a group's z is a level, ``row`` (z, level, parameter) are u, u′ and u″ at the scale
+    of that level, and ``admissible`` (⟨u, 1⟩ at that scale, level, rows) says whether the loss is defined.
+    """
+    names = {"shift": shift, "row": row, "admissible": admissible}
+    templates = (_normalised_expand, _normalised_along, _normalised_fit)
+    return _at(parameter, *(bind(template, row, **names) for template in templates))
+
+
+def _at(parameter: float, expand: Any, along: Any, fit: Any) -> GroupKernels:
+    return GroupKernels(
+        lambda *given: expand(*given, parameter),
+        lambda *given: along(*given, parameter),
+        lambda *given: fit(*given, parameter),
+    )
+
+
 SOFTMAX = GroupKernels(softmax_expand, softmax_along, softmax_fit, bends=False)
 CROSS_ENTROPY = GroupKernels(cross_entropy_expand, cross_entropy_along, softmax_fit, bends=False)
 
-__all__ = ["CROSS_ENTROPY", "SOFTMAX", "GroupKernels", "couple", "gather_coupled", "spread_coupled"]
+__all__ = [
+    "CROSS_ENTROPY",
+    "SOFTMAX",
+    "GroupKernels",
+    "couple",
+    "gather_coupled",
+    "normalised",
+    "spread_coupled",
+]

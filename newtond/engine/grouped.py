@@ -11,7 +11,7 @@ import numpy as np
 
 from newtond.contract.result import Certificate
 from newtond.engine.certificate import certify_coupled
-from newtond.engine.curvature import CoupledDesign, Coupling
+from newtond.engine.curvature import CoupledDesign, Coupling, GroupedCurvature
 from newtond.engine.design import Design
 from newtond.engine.group_kernels import GroupKernels
 from newtond.engine.objective import Grouped
@@ -114,6 +114,32 @@ class GroupedLink:
         if self.invariant and not regression.omega.any():
             return "A is rank deficient within groups, where what is constant has no effect"
         return "A is rank deficient"
+
+
+def least_of_bend(loss: "GroupedLoss", z: Vector) -> Vector:
+    """Return −(max (−hᵢ)₊ + ‖q‖‖a‖ + ⟨q, a⟩) of each group (count): Kᵀ diag(d) K is positive semidefinite."""
+    B, groups = loss.expand(z).curvature, loss.groups
+    assert isinstance(B, GroupedCurvature)
+    a, q, h = B.coupling.a, B.q, B.h - loss.omega
+    sunk = np.maximum(np.maximum.reduceat(-h, groups.edges[:-1]), 0.0)
+    lengths = np.sqrt(groups.sums(q * q) * groups.sums(a * a))
+    return -(sunk + lengths + groups.sums(q * a))
+
+
+def remarks_on_sums(regression: Regression) -> list[str]:
+    """Say what predictions that sum to 1 in each group cannot fit."""
+    groups, scale = regression.groups, regression.scale
+    assert groups is not None
+    excess = groups.sums(regression.target) - 1.0
+    off = np.abs(excess) > 1e-9
+    if not off.any():
+        return []
+    loose = 1.0 / np.maximum(np.broadcast_to(scale, groups.rows), np.finfo(float).tiny)
+    floor = 0.5 * float(np.sum((excess**2 / groups.sums(loose))[off]))
+    return [
+        f"b does not sum to 1 in {int(off.sum())} of {groups.count} groups: predictions do, so a loss of {floor:.3g} "
+        "is irreducible; divide b by its sums if it is meant as shares"
+    ]
 
 
 class GroupedLoss(Grouped):

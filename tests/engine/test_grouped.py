@@ -31,6 +31,9 @@ class Kind(NamedTuple):
 
 KINDS = {
     "softmax": Kind({"kind": "softmax"}, np.exp, np.exp, True),
+    "softmax_resnet": Kind(
+        {"kind": "softmax_resnet"}, lambda z: np.exp(z) + z, lambda z: np.exp(z) + 1.0, True, 1.0
+    ),
 }
 
 RNG = np.random.default_rng(4)

@@ -21,7 +21,7 @@ import numpy as np
 
 from newtond.contract.solve import SolveSpec
 from newtond.engine.group_kernels import CROSS_ENTROPY, SOFTMAX
-from newtond.engine.grouped import GroupedLink, GroupedLoss
+from newtond.engine.grouped import GroupedLink, GroupedLoss, remarks_on_sums
 from newtond.engine.hessians.dense import DenseHessian
 from newtond.engine.hessians.krylov import FreeHessian
 from newtond.engine.methods.newton import newton
@@ -96,29 +96,11 @@ def least(loss: GroupedLoss, z: Vector) -> Vector:
     return -0.5 * np.maximum(np.maximum.reduceat(shifted, loss.groups.edges[:-1]), 0.0)
 
 
-def remarks_on_target(regression: Regression) -> list[str]:
-    """Say what no x can fit: sums that are not 1, and entries below 0."""
-    groups, b = regression.groups, regression.target
-    assert groups is not None
-    excess = groups.sums(b) - 1.0
-    off = np.abs(excess) > 1e-9
-    said = []
-    if off.any():
-        inverse = groups.sums(1.0 / np.maximum(_full(regression), np.finfo(float).tiny))
-        floor = 0.5 * float(np.sum((excess**2 / inverse)[off]))
-        said.append(
-            f"b does not sum to 1 in {int(off.sum())} of {groups.count} groups: shares do, so a loss of {floor:.3g} "
-            "is irreducible; divide b by its sums if it is meant as shares"
-        )
-    negative = int(np.count_nonzero(b < 0.0))
-    if negative:
-        said.append(f"{negative} entries of b are negative, which no share reaches")
-    return said
-
-
 def remarks(regression: Regression, x: Vector) -> list[str]:
     """Return what is to be said of b, and of shares that run off to 0 and 1."""
-    said = remarks_on_target(regression)
+    said = remarks_on_sums(regression)
+    if negative := int(np.count_nonzero(regression.target < 0.0)):
+        said.append(f"{negative} entries of b are negative, which no share reaches")
     z = regression.design.matvec(x)
     groups = regression.groups
     assert groups is not None
