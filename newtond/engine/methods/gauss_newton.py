@@ -1,0 +1,245 @@
+"""Levenberg-Marquardt on any function that can say its value, gradient and a damped step.
+
+Steps use the positive semidefinite Gauss-Newton model until one gains about what the model promised with
+little damping; from there they use the true Hessian where it is positive definite. A point that satisfies the
+stopping rule is left again where the true Hessian bends down (a saddle), and is never called converged where
+the function has no gradient (a kink).
+
+An iteration is one trial step, taken or not. Sources: Levenberg (1944), Marquardt (1963), Nielsen (1999).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from newtond.contract.errors import NonFinite
+from newtond.contract.result import Termination
+from newtond.contract.trace import Iteration
+from newtond.engine.hessians import Direction
+from newtond.engine.methods.stopping import FLAT, STALLED, Stall, StoppingRule, exhausted
+from newtond.engine.state import State, Step, Vector
+
+FAR, NEAR = 1e-1, 1e-3
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e10
+NEAR_DAMPING = 1e-2
+MEASURABLE = 1e-11
+ENOUGH = 1e-4
+HALVINGS = 30
+
+
+class Place(Protocol):
+    """A function at x: its value, its gradient, and the steps that its curvature suggests."""
+
+    @property
+    def x(self) -> Vector: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def kink(self) -> str:
+        """Why there is no gradient here, in words; empty where there is one."""
+
+    @property
+    def noise(self) -> float:
+        """The size of the residual that rounding alone could leave."""
+
+    @property
+    def gradient(self) -> Vector: ...
+
+    def step(self, damping: float, exact: bool, accuracy: float) -> Direction | None:
+        """Return the step of the true Hessian or of the model, None where that is not positive definite."""
+
+    def drag(self, vector: Vector, damping: float) -> float:
+        """Return damping · pᵀ diag(metric) p, what the damping adds to the quadratic form of a step."""
+
+    def bend(self) -> Vector | None:
+        """Return a unit vector of negative curvature of the true Hessian, or None."""
+
+
+class Terrain(Protocol):
+    """A function of x."""
+
+    def at(self, x: Vector) -> Place: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an iteration needs to know of those before it, beside x."""
+
+    damping: float = FIRST_DAMPING
+    near: bool = False
+    stall: Stall = field(default_factory=Stall)
+
+    @classmethod
+    def of(cls, state: State) -> "Memory":
+        """Read what ``scalars`` wrote."""
+        get = state.scalars.get
+        flat = int(get("flat_steps", 0)), float(get("flat_decrement", 0.0)), float(get("flat_best", np.inf))
+        return cls(float(get("damping", FIRST_DAMPING)), bool(get("near", False)), Stall(*flat))
+
+    def scalars(self) -> dict[str, float | int | str]:
+        """Return the memory as a state's scalars."""
+        known: dict[str, float | int | str] = {
+            "damping": self.damping,
+            "near": int(self.near),
+            "flat_steps": self.stall.steps,
+            "flat_decrement": self.stall.decrement,
+        }
+        return known | ({"flat_best": self.stall.best} if np.isfinite(self.stall.best) else {})
+
+
+def gauss_newton(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator[Step]:
+    """Yield a step an iteration from ``state`` until the rule or the limit; raises NonFinite at the start."""
+    memory, k, since = Memory.of(state), state.iteration, perf_counter()
+    here = terrain.at(state.arrays["x"])
+    if not (np.isfinite(here.value) and np.isfinite(here.gradient).all()):
+        raise NonFinite("the objective or its gradient is not finite at the start")
+    while True:
+        phases = {"gradient": perf_counter() - since}
+        since = perf_counter()
+        direction, memory = _direction(here, memory, rule)
+        phases["direction"] = perf_counter() - since
+        termination, words = _verdict(rule, memory, here, direction, k)
+        there, note, since = None, None, perf_counter()
+        if termination == "converged" and (there := _leave(terrain, here)) is not None:
+            note, termination, after = "left a saddle point", None, Memory()
+        if termination is not None:
+            phases["curvature"] = perf_counter() - since
+            kept = State(k, {"x": here.x}, memory.scalars())
+            yield Step(
+                _record(k, here, direction, memory.damping, None, None, phases), kept, termination, words
+            )
+            return
+        if there is None:
+            there, after = _advance(terrain, here, direction, memory)
+        moved = there is not here
+        phases["trial"] = perf_counter() - since
+        note = note or (None if moved else "the step did not decrease the loss: damping raised")
+        record = _record(k, here, direction, memory.damping, float(moved), note, phases)
+        yield Step(record, State(k + 1, {"x": there.x}, after.scalars()))
+        here, memory, k, since = there, after, k + 1, perf_counter()
+
+
+def _record(
+    k: int,
+    here: Place,
+    direction: Direction,
+    damping: float,
+    step_size: float | None,
+    note: str | None,
+    phases: dict[str, float],
+) -> Iteration:
+    return Iteration(
+        iteration=k,
+        loss=here.value,
+        gradient_norm=float(np.linalg.norm(here.gradient)),
+        newton_decrement=direction.decrement,
+        step_size=step_size,
+        line_search_evaluations=0 if step_size is None else 1,
+        cg_iterations=direction.cg_iterations,
+        damping=damping,
+        note=note,
+        phases=phases,
+    )
+
+
+def measure(here: Place, k: int, note: str) -> Iteration:
+    """Return the record of a place where nothing is to be done."""
+    direction, memory = _damped(here, Memory(damping=0.0))
+    return _record(k, here, direction, memory.damping, None, note, {})
+
+
+def _direction(here: Place, memory: Memory, rule: StoppingRule) -> tuple[Direction, Memory]:
+    """Return the step of this iteration; where damping alone makes it small, the undamped one."""
+    direction, memory = _damped(here, memory)
+    if memory.damping == 0.0 or direction.decrement > _threshold(rule, here):
+        return direction, memory
+    return _damped(here, replace(memory, damping=0.0))
+
+
+def _damped(here: Place, memory: Memory) -> tuple[Direction, Memory]:
+    found = here.step(memory.damping, True, NEAR) if memory.near else None
+    if found is not None:
+        return found, memory
+    memory = replace(memory, near=False)
+    found = here.step(memory.damping, False, FAR)
+    while found is None:
+        memory = replace(memory, damping=_more(memory.damping))
+        if memory.damping > MOST_DAMPING:
+            raise NonFinite("the Gauss-Newton model has no finite factorisation")
+        found = here.step(memory.damping, False, FAR)
+    return found, memory
+
+
+def _verdict(
+    rule: StoppingRule, memory: Memory, here: Place, direction: Direction, k: int
+) -> tuple[Termination | None, str]:
+    small = direction.decrement <= _threshold(rule, here)
+    if small and direction.solved and memory.damping == 0.0:
+        return ("stalled", here.kink) if here.kink else ("converged", _words(rule, here))
+    if memory.stall.reached or memory.damping > MOST_DAMPING:
+        if here.kink:
+            return "stalled", here.kink
+        trusted = memory.damping <= FIRST_DAMPING  # more of it would make any decrement small
+        return exhausted(here.value, direction.decrement) if trusted else STALLED
+    if k >= rule.max_iterations:
+        return "max_iterations", f"{rule.max_iterations} iterations"
+    return None, ""
+
+
+def _threshold(rule: StoppingRule, here: Place) -> float:
+    return max(rule.threshold(here.value), here.noise)
+
+
+def _words(rule: StoppingRule, here: Place) -> str:
+    if here.noise > rule.threshold(here.value):
+        return "Newton decrement at the level of rounding: the residual is zero to it"
+    return rule.describe(here.value)
+
+
+def _advance(terrain: Terrain, here: Place, direction: Direction, memory: Memory) -> tuple[Place, Memory]:
+    """Return the next place (or the same one, more damped) and what was learnt on the way."""
+    there = terrain.at(here.x + direction.vector)
+    drag = here.drag(direction.vector, memory.damping)
+    promised = 0.5 * (direction.decrement**2 + drag)
+    gained = here.value - there.value
+    if promised <= MEASURABLE * abs(here.value) and abs(gained) <= MEASURABLE * abs(here.value):
+        gained = promised
+    ratio = gained / promised if promised > 0.0 and np.isfinite(gained) else -1.0
+    if ratio < ENOUGH or not np.isfinite(there.gradient).all():
+        flat = memory.stall.after(here.value, here.value, direction.decrement)
+        stall = flat if promised <= FLAT * abs(here.value) else memory.stall
+        return here, Memory(_more(memory.damping), False, stall)
+    stall = memory.stall.after(here.value, there.value, direction.decrement)
+    near = ratio > 0.5 and memory.damping <= NEAR_DAMPING
+    return there, Memory(_adapted(memory.damping, ratio), near, stall)
+
+
+def _adapted(damping: float, ratio: float) -> float:
+    if ratio < 0.25:
+        return max(4.0 * damping, LEAST_DAMPING)
+    if ratio > 0.75:
+        return damping / 8.0 if damping > LEAST_DAMPING else 0.0
+    return damping
+
+
+def _more(damping: float) -> float:
+    return max(8.0 * damping, FIRST_DAMPING)
+
+
+def _leave(terrain: Terrain, here: Place) -> Place | None:
+    """Return a lower place along a direction of negative curvature, or None where there is none to be had."""
+    bend = here.bend()
+    if bend is None:
+        return None
+    if float(here.gradient @ bend) > 0.0:
+        bend = -bend
+    step = max(1.0, float(np.linalg.norm(here.x)))
+    for _ in range(HALVINGS):
+        there = terrain.at(here.x + step * bend)
+        if there.value < here.value * (1.0 - 1e-13) and np.isfinite(there.gradient).all():
+            return there
+        step *= 0.5
+    return None

@@ -1,0 +1,272 @@
+"""One-layer attention: the weights X of the scores and Y of the values, from inputs and outputs of a layer.
+
+    F(X, Y) = ½‖P A₃ Y − B‖² + ½ λ_X‖X‖² + ½ λ_Y‖Y‖²,   P = rowsoftmax(A₁ X A₂ᵀ)                          (1)
+    ∇_X F = A₁ᵀ G A₂ + λ_X X,   G = P∘(E − ρ),  E = R (A₃Y)ᵀ,  ρ the row means of E under P,  R = PA₃Y − B  (2)
+    ∇_Y F = (P A₃)ᵀ R + λ_Y Y                                                                              (3)
+
+Target 'map' is ½‖P − B‖² + ½ λ_X‖X‖², with E = R = P − B in (2).
+
+X is sought in white coordinates: A₁ = U₁S₁W₁ᵀ and A₂ less its mean row = U₂S₂W₂ᵀ, X = W₁ √n S₁⁻¹ X̃ √s S₂⁻¹ W₂ᵀ.
+Nothing is lost: adding a row to A₂ changes no softmax, and what A₁ or A₂ less its mean do not see of X is
+null (where A₂ t = 1, X + v tᵀ has the loss of X); so X is of least norm and the ridge stays diagonal.
+
+Source: Gao, Song, Wang, Yin, arXiv:2309.07418 (2023); the map: Gao, Song, Xie, arXiv:2307.02419 (2023).
+Differences: the factor ½; variable projection and several starts in place of the paper's Newton in (X, Y).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from newtond.contract.errors import InvalidSpec
+from newtond.contract.problem import AttentionProblem
+from newtond.contract.result import Certificate, Plan
+from newtond.contract.solve import SolveSpec
+from newtond.engine.certificate.attention import AttentionPoint, certify_attention
+from newtond.engine.methods.matrix_softmax import Maps
+from newtond.engine.methods.multistart import Search, Stage, spread
+from newtond.engine.methods.stopping import StoppingRule
+from newtond.engine.methods.variable_projection import Layer, Projection
+from newtond.engine.rowblocks.scores import Scores
+from newtond.engine.sketches import Key
+from newtond.engine.state import Csr, Inputs, Matrix, Solution, State, Step, Vector
+
+DENSE_UNKNOWNS = 2000
+RESTRAINT, EARLY = 1e-3, 1e-2
+STREAM = 7
+STEEPNESS = (1.0, 3.0)
+"""The standard deviations of the scores at random starts, in turn: soft maps and sharp ones."""
+FLOPS = 2e10
+PRODUCTS, STEPS = 15, 40
+
+
+@dataclass(frozen=True)
+class White:
+    """A (rows, k) = U S Wᵀ of numerical rank r: Q = √rows U, and back = √rows W S⁻¹."""
+
+    design: Matrix
+    back: Matrix
+    nullity: int
+
+    @classmethod
+    def of(cls, A: Matrix, *, centred: bool) -> "White":
+        """Factor A, or A less its mean row; of rank 0 it keeps one column of zeros."""
+        U, s, Wt = np.linalg.svd(A - A.mean(axis=0) if centred else A, full_matrices=False)
+        size = max(float(np.abs(A).max()) * np.sqrt(A.size), np.finfo(float).tiny)
+        rank = int(np.sum(s > max(A.shape) * np.finfo(float).eps * size))
+        if rank == 0:
+            return cls(np.zeros((len(A), 1)), np.zeros((A.shape[1], 1)), A.shape[1])
+        root = np.sqrt(len(A))
+        design = np.ascontiguousarray(U[:, :rank] * root)
+        return cls(design, Wt[:rank].T * (root / s[:rank]), A.shape[1] - rank)
+
+    @property
+    def squares(self) -> Vector:
+        """The squared norms of the columns of ``back``, which are orthogonal."""
+        return np.sum(self.back**2, axis=0)
+
+    def coordinates(self, M: Matrix) -> Matrix:
+        """Return back⁺ M."""
+        squares = self.squares
+        return (self.back.T @ M) / np.where(squares > 0.0, squares, 1.0)[:, None]
+
+
+class Attention:
+    """One spec with its arrays, read and checked."""
+
+    def __init__(self, spec: SolveSpec, inputs: Inputs, threads: int) -> None:
+        assert isinstance(spec.problem, AttentionProblem)
+        self.spec, self.problem, self.threads = spec, spec.problem, threads
+        self.A1 = _matrix(inputs, "A1")
+        self.A2 = _matrix(inputs, "A2") if "A2" in inputs else self.A1
+        self.B = _matrix(inputs, "B")
+        self.A3 = self._values(inputs)
+        self._check_shapes()
+        self.X0 = self._first(inputs)
+
+    @property
+    def is_map(self) -> bool:
+        return self.problem.target == "map"
+
+    def _values(self, inputs: Inputs) -> Matrix:
+        if not self.is_map:
+            return _matrix(inputs, "A3") if "A3" in inputs else self.A2
+        if "A3" in inputs:
+            raise InvalidSpec("there are no values where target is 'map'", source={"pointer": "/A3"})
+        return np.empty((len(self.A2), 0))
+
+    def _check_shapes(self) -> None:
+        n, s = len(self.A1), len(self.A2)
+        if len(self.A3) != s:
+            raise _misfit("A3", f"A3 has {len(self.A3)} rows, but there are {s} keys, the rows of A2")
+        if len(self.B) != n:
+            raise _misfit("B", f"B has {len(self.B)} rows, A1 has {n}")
+        if self.is_map and self.B.shape[1] != s:
+            raise _misfit(
+                "B", f"a map is {n} by {s}, one column a row of A2; B has {self.B.shape[1]} columns"
+            )
+        if self.problem.causal and n != s:
+            raise _misfit("A2", f"a causal mask needs as many keys as queries; A2 has {s} rows, A1 {n}")
+
+    def _first(self, inputs: Inputs) -> Matrix | None:
+        if "X0" not in inputs:
+            return None
+        X0 = _matrix(inputs, "X0")
+        expected = (self.A1.shape[1], self.A2.shape[1])
+        if X0.shape != expected:
+            raise _misfit("X0", f"X0 has shape {X0.shape}, expected {expected}")
+        return X0
+
+    @cached_property
+    def rows(self) -> White:
+        """A₁ in white coordinates."""
+        return White.of(self.A1, centred=False)
+
+    @cached_property
+    def columns(self) -> White:
+        """A₂ less its mean row, in white coordinates."""
+        return White.of(self.A2, centred=True)
+
+    @property
+    def unknowns(self) -> int:
+        """The entries of X̃ and of Y."""
+        values = self.A3.shape[1] * self.B.shape[1]
+        return self.rows.design.shape[1] * self.columns.design.shape[1] + (0 if self.is_map else values)
+
+    @property
+    def dense(self) -> bool:
+        """Whether Hessians are formed as matrices."""
+        return self.unknowns <= (DENSE_UNKNOWNS // 2 if self.is_map else DENSE_UNKNOWNS)
+
+    @cached_property
+    def terrain(self) -> Layer | Maps:
+        """F as a function of vec(X̃), Y projected out."""
+        keys = np.ascontiguousarray(self.columns.design)
+        scores = Scores(keys, len(self.A1), causal=self.problem.causal, threads=self.threads)
+        ridge = self.problem.ridge_x * np.outer(self.rows.squares, self.columns.squares)
+        if self.is_map:
+            return Maps(self.rows.design, scores, self.B, ridge, self.dense)
+        return Layer(self.rows.design, scores, self.A3, self.B, ridge, self.problem.ridge_y, self.dense)
+
+    @cached_property
+    def search(self) -> Search:
+        """The starts, and when each has ended."""
+        solver = self.spec.solver
+        rule = StoppingRule(solver.tolerance, solver.max_iterations, float(np.linalg.norm(self.B)))
+        stages = [Stage(self.terrain, rule)]
+        if isinstance(self.terrain, Layer):
+            early = replace(rule, tolerance=max(EARLY, rule.tolerance))
+            stages.insert(0, Stage(self._restrained(self.terrain), early, "with a ridge on Y"))
+        return Search(self._start, self.problem.starts, stages)
+
+    def _restrained(self, layer: Layer) -> Layer:
+        """Return the layer with a ridge on Y: where X is small or of low rank, Y would make up for it by size."""
+        size = float(np.mean(self.A3**2)) * len(self.A1)
+        return replace(layer, ridge_y=layer.ridge_y + RESTRAINT * size)
+
+    def _start(self, number: int) -> Vector:
+        shape = self.terrain.shape
+        if number == 0:
+            return np.zeros(shape).ravel() if self.X0 is None else self._inward(self.X0)
+        if number == 1:
+            return self._inward(0.1 * np.eye(self.A1.shape[1], self.A2.shape[1]))
+        random = Key(self.spec.solver.seed, number).generator(STREAM).standard_normal(shape)
+        return (STEEPNESS[number % len(STEEPNESS)] / np.sqrt(random.size) * random).ravel()
+
+    def _inward(self, X: Matrix) -> Vector:
+        return self.columns.coordinates(self.rows.coordinates(X).T).T.ravel()
+
+    def outward(self, x: Vector) -> Matrix:
+        """Return X of vec(X̃)."""
+        return self.rows.back @ x.reshape(self.terrain.shape) @ self.columns.back.T
+
+    def remarks(self, losses: Vector) -> list[str]:
+        """Return what the caller should know of the answer, in words."""
+        said = spread(losses, self.problem.starts)
+        if self.problem.ridge_x == 0.0 and (self.rows.nullity or self.columns.nullity):
+            said.append(
+                f"X is determined up to {self.rows.nullity} directions of A1 and {self.columns.nullity} of A2 "
+                "that no score depends on, a constant column of A2 among them; X is of least norm"
+            )
+        return said
+
+
+def _matrix(inputs: Inputs, name: str) -> Matrix:
+    array = inputs[name]
+    if not isinstance(array, Csr):
+        if array.ndim != 2:
+            raise _misfit(name, f"{name} must be a matrix")
+        return np.ascontiguousarray(array, np.float64)
+    dense = np.zeros(array.shape)
+    dense[np.repeat(np.arange(array.shape[0]), np.diff(array.indptr)), array.indices] = array.data
+    return dense
+
+
+def _misfit(name: str, detail: str) -> InvalidSpec:
+    return InvalidSpec(detail, source={"pointer": f"/{name}"})
+
+
+def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
+    """Return what ``steps`` would do, and why."""
+    attention = Attention(spec, inputs, threads)
+    n, s, starts = len(attention.A1), len(attention.A2), attention.problem.starts
+    block = max(attention.terrain.scores.blocks, key=lambda rows: rows.stop - rows.start)
+    widths = sum(A.shape[1] for A in (attention.A1, attention.A2, attention.A3, attention.B))
+    product = 12.0 * n * s * max(attention.terrain.shape) / FLOPS / threads
+    each = (max(attention.terrain.shape) / 3 if attention.dense else PRODUCTS) * product
+    return Plan(
+        hessian="exact" if attention.dense else "free",
+        why=f"{attention.unknowns} unknowns: "
+        + ("the Hessian of X, Y projected out, is formed" if attention.dense else "exact Hessian products"),
+        start=f"{starts} starts: {'X0' if attention.X0 is not None else '0'}, 0.1 I, then random by the seed",
+        convex=False,
+        convexity="not convex, whatever the ridges: minima are local, and starts may differ",
+        memory_bytes=8 * (8 * (n + s) * widths + 4 * threads * (block.stop - block.start) * s),
+        full_passes=f"about {STEPS} steps a start, each of {'a few' if attention.dense else PRODUCTS} products",
+        seconds=float(f"{starts * STEPS * each:.2g}"),
+        warnings=[f"max_iterations = {spec.solver.max_iterations} counts for each start"]
+        if starts > 1
+        else [],
+    )
+
+
+def steps(spec: SolveSpec, inputs: Inputs, threads: int, state: State | None) -> Iterator[Step]:
+    """Iterate over the starts by Levenberg-Marquardt, Y projected out."""
+    return Attention(spec, inputs, threads).search.steps(state)
+
+
+def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
+    """Return X, Y and the losses of the starts, and the outputs asked for."""
+    attention = Attention(spec, inputs, threads)
+    x = attention.search.best(state)
+    place = attention.terrain.at(x)
+    losses = state.arrays["losses"]
+    arrays = {"X": attention.outward(x), "losses": losses if losses.size else np.array([place.value])}
+    if isinstance(place, Projection):
+        arrays["Y"] = place.Y
+    if spec.outputs:
+        fitted = place.fitted()
+        made = {"fitted": fitted, "residual": fitted - attention.B}
+        arrays |= {name: made[name] for name in spec.outputs}
+    return Solution(arrays, None, tuple(attention.remarks(losses)))
+
+
+def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
+    """Return what is proven of the solution, from the input arrays and (1) to (3) alone."""
+    attention = Attention(spec, inputs, 1)
+    problem = attention.problem
+    return certify_attention(
+        AttentionPoint(
+            attention.A1,
+            attention.A2,
+            None if attention.is_map else attention.A3,
+            attention.B,
+            solution.arrays["X"],
+            None if attention.is_map else solution.arrays["Y"],
+            problem.ridge_x,
+            problem.ridge_y,
+            problem.causal,
+        )
+    )
