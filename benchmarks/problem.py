@@ -42,6 +42,14 @@ class Instance:
         ridge[self.A.shape[1] :] = 0.0
         return ridge
 
+    @property
+    def start(self) -> Vector:
+        """Where a careful user lets SciPy start: 0, and the intercept at the link of the mean."""
+        x = np.zeros(self.A.shape[1] + self.intercept)
+        if self.intercept:
+            x[-1] = np.log(self.b.mean()) if self.link == "exp" else self.b.mean()
+        return x
+
     def gradient(self, x: Vector) -> Vector:
         """Return ∇F at x (d, or d + 1 with the intercept last)."""
         z = self.A @ x[: self.A.shape[1]] + (x[-1] if self.intercept else 0.0)

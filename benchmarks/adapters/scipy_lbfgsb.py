@@ -15,7 +15,7 @@ def takes(instance: Instance) -> bool:
 
 def solve(instance: Instance, threads: int) -> Vector:
     objective = Objective(instance)
-    start = np.zeros(objective.A.shape[1])
-    gradient = float(np.linalg.norm(objective.value_gradient(start)[1]))
+    start = instance.start
+    gradient = float(np.linalg.norm(instance.gradient(np.zeros_like(start))))
     options = {"maxiter": 3000, "maxfun": 6000, "ftol": 0.0, "gtol": 1e-9 * gradient, "maxcor": 20}
     return minimize(objective.value_gradient, start, jac=True, method="L-BFGS-B", options=options).x

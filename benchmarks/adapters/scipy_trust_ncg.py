@@ -15,8 +15,8 @@ def takes(instance: Instance) -> bool:
 
 def solve(instance: Instance, threads: int) -> Vector:
     objective = Objective(instance)
-    start = np.zeros(objective.A.shape[1])
-    gradient = float(np.linalg.norm(objective.value_gradient(start)[1]))
+    start = instance.start
+    gradient = float(np.linalg.norm(instance.gradient(np.zeros_like(start))))
     return minimize(
         objective.value_gradient,
         start,
