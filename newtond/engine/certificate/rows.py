@@ -58,9 +58,10 @@ class Rows:
         """Yield (rows, the rows of A), in order."""
         step = step or self._step
         for low in range(0, self.n, step):
-            yield (rows := slice(low, min(low + step, self.n))), self._take(rows)
+            yield (rows := slice(low, min(low + step, self.n))), self.take(rows)
 
-    def _take(self, rows: slice) -> sp.csr_array | Matrix:
+    def take(self, rows: slice) -> sp.csr_array | Matrix:
+        """Return these rows of A."""
         if not isinstance(self._a, Csr):
             return np.asarray(self._a[rows])
         first, last = self._a.indptr[rows.start], self._a.indptr[rows.stop]
