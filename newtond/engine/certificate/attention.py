@@ -135,7 +135,7 @@ class AttentionPoint:
     def visible(self) -> Matrix:
         """Return an orthonormal basis of the directions on which F depends, (unknowns, k)."""
         left, right = _rows_of(self.A1), _rows_of(self.A2 - self.A2.mean(axis=0))
-        x = np.eye(self.X.size) if self.ridge_x > 0.0 else np.kron(left, right)
+        x: Matrix = np.eye(self.X.size) if self.ridge_x > 0.0 else np.kron(left, right).astype(np.float64)
         if self.A3 is None or self.Y is None:
             return x
         m = self.Y.shape[1]
