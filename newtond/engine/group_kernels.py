@@ -261,6 +261,64 @@ def normalised(shift: Any, row: Any, admissible: Any, parameter: float = 0.0) ->
     return _at(parameter, *(bind(template, row, **names) for template in templates))
 
 
+def _rescaled_expand(z, target, scale, edges, gradient, d, m, k, left, a, h, q, parameter):
+    """As ``softmax_expand``, of r = u − ⟨u, 1⟩b: K = diag(u′) − b u′ᵀ, d = m = v, q = 0, h = u″∘κ.
+
+    κ = v∘r − ⟨b, v∘r⟩1 and ∇ = u′∘κ. Nothing is divided, so large z overflow, and such points are rejected.
+    """
+    value = 0.0
+    for g in range(edges.size - 1):
+        first, last = edges[g], edges[g + 1]
+        total = 0.0
+        for i in range(first, last):
+            left[i], k[i], h[i] = row(z[i], 0.0, parameter)  # noqa: F821
+            total += left[i]
+        along = 0.0
+        for i in range(first, last):
+            left[i] -= total * target[i]
+            value += 0.5 * scale[i] * left[i] * left[i]
+            along += target[i] * scale[i] * left[i]
+        for i in range(first, last):
+            bent = scale[i] * left[i] - along
+            gradient[i] = k[i] * bent
+            h[i] *= bent
+            q[i] = 0.0
+            a[i] = k[i]
+            d[i] = m[i] = scale[i]
+            left[i] = target[i]
+    return value
+
+
+def _rescaled_along(z, direction, step, target, scale, edges, parameter):
+    """Return the value of the groups at z + step · direction."""
+    value = 0.0
+    for g in range(edges.size - 1):
+        total = 0.0
+        for i in range(edges[g], edges[g + 1]):
+            total += row(z[i] + step * direction[i], 0.0, parameter)[0]  # noqa: F821
+        for i in range(edges[g], edges[g + 1]):
+            r = row(z[i] + step * direction[i], 0.0, parameter)[0] - total * target[i]  # noqa: F821
+            value += 0.5 * scale[i] * r * r
+    return value
+
+
+def _rescaled_fit(z, target, edges, fitted, residual, parameter):
+    """Fill u and u − ⟨u, 1⟩b."""
+    for g in range(edges.size - 1):
+        total = 0.0
+        for i in range(edges[g], edges[g + 1]):
+            fitted[i] = row(z[i], 0.0, parameter)[0]  # noqa: F821
+            total += fitted[i]
+        for i in range(edges[g], edges[g + 1]):
+            residual[i] = fitted[i] - total * target[i]
+
+
+def rescaled(row: Any) -> GroupKernels:
+    """Return the kernels of ½ Σ v (u − ⟨u, 1⟩b)², u given by ``row`` at level 0 as in ``normalised``."""
+    templates = (_rescaled_expand, _rescaled_along, _rescaled_fit)
+    return _at(0.0, *(bind(template, row, row=row) for template in templates))
+
+
 def _at(parameter: float, expand: Any, along: Any, fit: Any) -> GroupKernels:
     return GroupKernels(
         lambda *given: expand(*given, parameter),
@@ -279,5 +337,6 @@ __all__ = [
     "couple",
     "gather_coupled",
     "normalised",
+    "rescaled",
     "spread_coupled",
 ]

@@ -46,7 +46,7 @@ class GroupedLink:
     check: Callable[[Regression], None] = lambda regression: None
     remarks: Callable[[Regression, Vector], list[str]] = lambda regression, x: []
     shown: Callable[[Regression, Vector], Vector] = lambda regression, x: x
-    spread: Callable[[Vector], Vector] = np.abs
+    spread: Callable[[Regression], Vector] = lambda regression: np.abs(regression.target)
 
     grouped = True
     certify: Callable[..., Certificate] = certify_coupled
@@ -74,7 +74,7 @@ class GroupedLink:
         return f"not known to be convex, so answers are local: {self.tau_words}"
 
     def target_norm(self, regression: Regression) -> float:
-        return float(np.sqrt(np.sum(regression.scale * self.spread(regression.target) ** 2)))
+        return float(np.sqrt(np.sum(regression.scale * self.spread(regression) ** 2)))
 
     def identified(self, regression: Regression) -> tuple[Design, Vector]:
         groups, omega = regression.groups, regression.omega

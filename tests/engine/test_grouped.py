@@ -34,6 +34,14 @@ KINDS = {
     "softmax_resnet": Kind(
         {"kind": "softmax_resnet"}, lambda z: np.exp(z) + z, lambda z: np.exp(z) + 1.0, True, 1.0
     ),
+    "rescaled exp": Kind({"kind": "rescaled", "function": "exp"}, np.exp, np.exp, False),
+    "rescaled cosh": Kind({"kind": "rescaled", "function": "cosh"}, np.cosh, np.sinh, False),
+    "divided cosh": Kind(
+        {"kind": "rescaled", "function": "cosh", "normalised": True}, np.cosh, np.sinh, True
+    ),
+    "divided sinh": Kind(
+        {"kind": "rescaled", "function": "sinh", "normalised": True}, np.sinh, np.cosh, True, 1.0
+    ),
 }
 
 RNG = np.random.default_rng(4)
@@ -92,6 +100,16 @@ def plain(kind: Kind, options: dict[str, Any], A: Any, b: Any) -> Any:
     return value, gradient
 
 
+def target(kind: Kind, options: dict[str, Any], b: Any) -> Any:
+    """Return b, made to sum to 1 in each group where the kind asks for it."""
+    if kind.divided:
+        return b
+    labels = options.get("groups", np.zeros(len(b)))
+    return b + sum(
+        (labels == k) * (1 - b[labels == k].sum()) / np.sum(labels == k) for k in np.unique(labels)
+    )
+
+
 def complex_step(function: Any, y: Any) -> Any:
     return np.stack([np.imag(function(y + 1j * STEP * unit)) / STEP for unit in np.eye(len(y))], axis=-1)
 
@@ -121,7 +139,7 @@ def full(upper: Any) -> Any:
 def test_every_derivative(regression: Any, name: str, variant: str, storage: Any, size: float) -> None:
     kind, options = KINDS[name], VARIANTS[variant]
     order = rows_of(options)
-    matrix, b = A[order], B[order]
+    matrix, b = A[order], target(kind, options, B[order])
     if kind.centre:
         matrix = np.abs(matrix) + 0.2
     value, gradient = plain(kind, options, matrix, b)
@@ -151,7 +169,7 @@ def test_the_model_is_gauss_newton_and_its_roots_make_it(
 ) -> None:
     kind, options = KINDS[name], VARIANTS[variant]
     order = rows_of(options)
-    matrix, b = np.abs(A[order]) + 0.2, B[order]
+    matrix, b = np.abs(A[order]) + 0.2, target(kind, options, B[order])
     y = np.array([0.3, 0.2, 0.5, 0.1])
     labels = options.get("groups", np.zeros(N))
     v, w = np.broadcast_to(options.get("row_weights", 1.0), N), options.get("weights", np.zeros(N))
@@ -186,7 +204,8 @@ def test_a_coupled_design_is_sketched_as_if_it_were_formed(
     regression: Any, name: str, sketch_kind: str
 ) -> None:
     matrix = np.abs(A) + 0.2
-    subjects = [regression(KINDS[name], a, B, groups=GROUPS) for a in (matrix, sp.csr_array(matrix))]
+    b = target(KINDS[name], {"groups": GROUPS}, B)
+    subjects = [regression(KINDS[name], a, b, groups=GROUPS) for a in (matrix, sp.csr_array(matrix))]
     images = []
     for subject in subjects:
         here = subject.objective.expand(np.array([0.3, 0.2, 0.5, 0.1]))

@@ -41,7 +41,7 @@ def exp_row(z, b):
 
 
 @kernel
-def _odd_part(z, grown, shrunk):
+def odd_part(z, grown, shrunk):
     """Return sinh z from e^z and e^−z, by its series below |z| = 0.3, where their difference cancels."""
     y = z * z
     p = 1.0 + y / 72.0 * (1.0 + y / 110.0 * (1.0 + y / 156.0))
@@ -53,7 +53,7 @@ def _odd_part(z, grown, shrunk):
 def cosh_row(z, b):
     """As ``exp_row``, of ½ (cosh z − b)²."""
     grown, shrunk = exp(z), exp(-z)
-    u, slope = 0.5 * (grown + shrunk), _odd_part(z, grown, shrunk)
+    u, slope = 0.5 * (grown + shrunk), odd_part(z, grown, shrunk)
     residual = u - b
     return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
 
@@ -62,7 +62,7 @@ def cosh_row(z, b):
 def sinh_row(z, b):
     """As ``exp_row``, of ½ (sinh z − b)²."""
     grown, shrunk = exp(z), exp(-z)
-    u, slope = _odd_part(z, grown, shrunk), 0.5 * (grown + shrunk)
+    u, slope = odd_part(z, grown, shrunk), 0.5 * (grown + shrunk)
     residual = u - b
     return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
 

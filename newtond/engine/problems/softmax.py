@@ -118,6 +118,12 @@ def _full(regression: Regression) -> Vector:
     return np.ascontiguousarray(np.broadcast_to(regression.scale, regression.design.rows))
 
 
+def _rounding(regression: Regression) -> Vector:
+    """Return |b| (1 + |log b|): what the rounding of b and of z leaves of a share, in units of u (n)."""
+    b = np.abs(regression.target)
+    return b * (1.0 + np.abs(np.log(np.maximum(b, np.finfo(float).tiny))))
+
+
 LINK = GroupedLink(
     name="softmax",
     kernels=SOFTMAX,
@@ -130,7 +136,7 @@ LINK = GroupedLink(
     proven=proven,
     invariant=True,
     remarks=remarks,
-    spread=lambda b: np.abs(b) * (1.0 + np.abs(np.log(np.maximum(np.abs(b), np.finfo(float).tiny)))),
+    spread=_rounding,
 )
 
 

@@ -74,7 +74,6 @@ def _link() -> GroupedLink:
         least=least_of_bend,
         tau_words="no finite w makes it convex, since the loss is unbounded where a group's sum passes 0",
         remarks=remarks,
-        spread=lambda b: 2.0 * np.abs(b),
     )
 
 
