@@ -356,6 +356,156 @@ class RescaledProblem(Problem):
         return self
 
 
+class PowerProblem(Problem):
+    """Polynomial attention: powers of the predictors, divided by their sum over a group or not."""
+
+    title = "Power regression"
+    formula = (
+        "min over x of Σ over groups of ½ Σ vᵢ (fᵢ − bᵢ)² + ½ γ log²(α₁/n₁) + ½‖diag(w)(Ax − z̄)‖² + ½ λ‖x‖², "
+        "f = (Ax)^β divided by its sum α over the group; not normalised: f = (Ax)^β and γ = 0"
+    )
+    symbols = {
+        **SoftmaxProblem.symbols,
+        "β": "degree",
+        "α₁, n₁": "the sum and the number of rows of the first group",
+        "γ": "the mean of v over n₁: shares do not depend on the length of x, and this term, 0 at the answer, sets it",
+    }
+    reference = (
+        "Song, Xu, Yin: The Expressibility of Polynomial based Attention Scheme, arXiv:2310.20051 (2023)"
+    )
+    differences = (
+        "the paper compares what attention of low and of high degree can tell apart; here x is fitted to data",
+        "the length of x, on which no share depends, is set by the sum of the first group",
+        "an odd degree is admitted where every predictor is at least 0",
+        "groups, row weights, w, an intercept and a row offset are added; a ridge where nothing is divided",
+    )
+    inputs = {"A": DESIGN, "b": TARGET, "groups": GROUPS}
+    results = {"x": SOLUTION}
+
+    kind: Literal["power"] = "power"
+    degree: Annotated[int, Field(ge=2, le=512)]
+    normalised: bool = True
+
+
+class AttentionKernelProblem(Problem):
+    """Ridge regression on the attention kernel exp(AAᵀ), exp taken of every entry."""
+
+    title = "Attention kernel regression"
+    formula = "min over x of ½‖Kx − b‖² + ½ λ xᵀKx,  Kᵢⱼ = exp(⟨aᵢ, aⱼ⟩);  that is (K + λI) x = b"
+    symbols = {
+        "A": "points (n × d), sparse or dense; aᵢ is row i",
+        "b": "target (n)",
+        "x": "one coefficient a point (n)",
+        "y": "y = Dx, D = diag(exp(‖aᵢ‖²/2)): a new point a is predicted as exp(‖a‖²/2) Σⱼ exp(−‖a − aⱼ‖²/2) yⱼ",
+        "λ": "regulariser.ridge",
+    }
+    reference = (
+        "Song, Yin, Zhang: Solving Attention Kernel Regression Problem via Pre-conditioner, "
+        "arXiv:2308.14304 (2023)"
+    )
+    differences = (
+        "exp(AAᵀ) is never formed: it is DGD, D = diag(exp(‖aᵢ‖²/2)) and G the Gaussian kernel of unit width",
+        "a ridge λ, the kernel method's own: without it the residual is 0 wherever the points are distinct, "
+        "and the condition number soon passes float64",
+        "the preconditioner is a randomly pivoted Cholesky factor of rank r, not a sketch of the polynomial kernel; "
+        "where n is small the system is factorised instead",
+    )
+    inputs = {"A": ArrayRole(shape=("n", "d"), sparse=True, meaning="points, one a row"), "b": TARGET}
+    results = {
+        "x": ArrayRole(shape=("n",), meaning="the minimiser, one coefficient a row of A"),
+        "y": ArrayRole(shape=("n",), meaning="exp(‖aᵢ‖²/2) xᵢ, which predicts without overflow"),
+    }
+    supports = frozenset({"ridge", "outputs"})
+    because = {
+        "hessian": "problem.method says how to solve",
+        "paper": "problem.method says how to solve",
+        "sketch": "problem.rank is the size of the preconditioner",
+        "weights": "the kernel's regulariser is ridge",
+        "convex": "the problem is convex already",
+    }
+
+    kind: Literal["attention_kernel"] = "attention_kernel"
+    method: Literal["auto", "cholesky", "pcg"] = "auto"
+    rank: Annotated[int, Field(ge=1, description="rank of the preconditioner of pcg")] | None = None
+
+    @model_validator(mode="after")
+    def _rank_is_of_pcg(self) -> Self:
+        if self.rank is not None and self.method == "cholesky":
+            raise ValueError("rank is of pcg, and method is 'cholesky'")
+        return self
+
+
+class GramPowerProblem(Problem):
+    """Least squares on a power of the Gram matrix."""
+
+    title = "Powers of the Gram matrix"
+    formula = "min over x of ½‖(AᵀA)ʲ x − b‖² + ½ λ‖x‖²  (form gram)  or  ½‖A (AᵀA)ʲ x − b‖² + ½ λ‖x‖²  (form design)"
+    symbols = {
+        "A": "matrix (n × d), sparse or dense",
+        "b": "target: d entries for form gram, n for form design",
+        "x": "coefficients (d)",
+        "j": "power, 0, 1, 2, …",
+        "λ": "regulariser.ridge",
+    }
+    reference = AttentionKernelProblem.reference
+    differences = (
+        "the powers are never formed: one factor R of A = QR and j chains of triangular solves, refined by "
+        "residuals; for large d a chain of least squares by conjugate gradients, preconditioned by a sketch",
+        "a rank-deficient A has the answer of least norm",
+        "a ridge is added where a factorisation fits",
+    )
+    inputs = {
+        "A": DESIGN,
+        "b": ArrayRole(shape=("m",), meaning="target: d entries for form gram, n for form design"),
+    }
+    results = {"x": SOLUTION}
+    supports = frozenset({"ridge", "outputs", "sketch"})
+    because = {
+        "hessian": "problem.method says how to solve",
+        "paper": "problem.method says how to solve",
+        "convex": "the problem is convex already",
+    }
+
+    kind: Literal["gram_power"] = "gram_power"
+    power: Annotated[int, Field(ge=0, le=64)]
+    form: Literal["gram", "design"] = "gram"
+    method: Literal["auto", "qr", "pcg"] = "auto"
+
+
+class GramExponentialProblem(Problem):
+    """Ridge regression on the matrix exponential of the Gram matrix, or on its series cut after some terms."""
+
+    title = "Exponential of the Gram matrix"
+    formula = "min over x of ½‖E x − b‖² + ½ λ‖x‖²,  E = exp(AᵀA), or Σ (AᵀA)ʲ/j! over j = 0 … terms"
+    symbols = {
+        "A": "matrix (n × d), sparse or dense",
+        "b": "target (d)",
+        "x": "coefficients (d)",
+        "J": "terms: the last power of the series; null is the exponential itself",
+        "λ": "regulariser.ridge",
+    }
+    reference = AttentionKernelProblem.reference
+    differences = (
+        "the exponential itself, of which the paper studies the powers of its series one by one",
+        "x = f(AᵀA) b, f(s) = e(s)/(e(s)² + λ), by eigenvalues or by Lanczos, scaled so that exp cannot overflow",
+        "a ridge λ is added",
+    )
+    inputs = {"A": DESIGN, "b": ArrayRole(shape=("d",), meaning="target, one entry a column of A")}
+    results = {"x": SOLUTION}
+    supports = frozenset({"ridge"})
+    because = {
+        "hessian": "problem.method says how to solve",
+        "paper": "problem.method says how to solve",
+        "sketch": "nothing is sketched here",
+        "convex": "the problem is convex already",
+        "outputs": "exp(AᵀA) x is b up to the ridge, and past float64 where its condition number is",
+    }
+
+    kind: Literal["gram_exponential"] = "gram_exponential"
+    terms: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    method: Literal["auto", "eigen", "lanczos"] = "auto"
+
+
 ProblemSpec = Annotated[
     HyperbolicProblem
     | LeastSquaresProblem
