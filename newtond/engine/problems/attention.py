@@ -34,12 +34,12 @@ from newtond.engine.sketches import Key
 from newtond.engine.state import Csr, Inputs, Matrix, Solution, State, Step, Vector
 
 DENSE_UNKNOWNS = 2000
-RESTRAINT, EARLY = 1e-3, 1e-2
+RESTRAINT, EARLY, EARLY_ITERATIONS = 1e-3, 1e-2, 20
 STREAM = 7
 STEEPNESS = (1.0, 3.0)
 """The standard deviations of the scores at random starts, in turn: soft maps and sharp ones."""
 FLOPS = 2e10
-PRODUCTS, STEPS = 15, 40
+PRODUCTS, STEPS = 30, 40
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,10 @@ class Attention:
         rule = StoppingRule(solver.tolerance, solver.max_iterations, float(np.linalg.norm(self.B)))
         stages = [Stage(self.terrain, rule)]
         if isinstance(self.terrain, Layer):
-            early = replace(rule, tolerance=max(EARLY, rule.tolerance))
+            most = min(EARLY_ITERATIONS, rule.max_iterations)
+            early = replace(rule, tolerance=max(EARLY, rule.tolerance), max_iterations=most)
             stages.insert(0, Stage(self._restrained(self.terrain), early, "with a ridge on Y"))
-        return Search(self._start, self.problem.starts, stages)
+        return Search(self._start, self.problem.starts, stages, warm=self.X0 is not None)
 
     def _restrained(self, layer: Layer) -> Layer:
         """Return the layer with a ridge on Y: where X is small or of low rank, Y would make up for it by size."""
