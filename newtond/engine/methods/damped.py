@@ -12,7 +12,8 @@ from newtond.engine.hessians.conjugate_gradients import Operator, conjugate_grad
 from newtond.engine.state import Matrix, Vector
 
 ROUNDING = float(np.finfo(np.float64).eps)
-MOST_PRODUCTS = 100
+ROUGH, ROUGH_PRODUCTS, MOST_PRODUCTS = 1e-2, 30, 300
+"""A step of no more than this accuracy is not worth more products than that: a truncated one descends as well."""
 LANCZOS_STEPS = 24
 NEGATIVE = 1e-9
 """Below minus this share of the largest curvature an eigenvalue counts as negative, not as rounding."""
@@ -40,7 +41,8 @@ def free_step(
     product: Operator, gradient: Vector, precondition: Operator, accuracy: float
 ) -> Direction | None:
     """Return about −H⁻¹g for the damped ``product``, or None where negative curvature was met."""
-    outcome = conjugate_gradients(product, -gradient, precondition, accuracy, MOST_PRODUCTS)
+    most = ROUGH_PRODUCTS if accuracy >= ROUGH else MOST_PRODUCTS
+    outcome = conjugate_gradients(product, -gradient, precondition, accuracy, most)
     if outcome.negative:
         return None
     return _direction(outcome.vector, gradient, outcome.solved, outcome.iterations)

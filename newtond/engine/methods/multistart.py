@@ -34,11 +34,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Search:
-    """``count`` starts x = start(i), each through the same stages; the last stage is the objective."""
+    """``count`` starts x = start(i), each through the same stages; the last stage is the objective.
+
+    A ``warm`` first start, the caller's own, goes to the last stage at once: the others would lead away from it.
+    """
 
     start: Callable[[int], Vector]
     count: int
     stages: Sequence[Stage]
+    warm: bool = False
 
     def at(self, x: Vector) -> Place:
         """Return the objective at x."""
@@ -46,7 +50,8 @@ class Search:
 
     def first_state(self) -> State:
         """Return the state before anything was done."""
-        return State(0, {"x": self.start(0), "losses": np.empty(0)}, _clock(0, 0, 0) | Memory().scalars())
+        clock = _clock(0, len(self.stages) - 1 if self.warm else 0, 0)
+        return State(0, {"x": self.start(0), "losses": np.empty(0)}, clock | Memory().scalars())
 
     def steps(self, state: State | None) -> Iterator[Step]:
         """Yield a step an iteration over all starts and stages; the last state's x is the best end."""

@@ -105,7 +105,8 @@ class TwoLayer:
         stages = [
             Stage(layers.smoothed(beta), early, f"softplus, β = {beta:.3g}") for beta in self._softness()
         ]
-        return Search(self._start, self.problem.starts, [*stages, Stage(layers, rule)])
+        warm = "warm_start" in self.inputs and not layers.at(self._start(0)).kink
+        return Search(self._start, self.problem.starts, [*stages, Stage(layers, rule)], warm)
 
     def _softness(self) -> list[float]:
         """Return the β's towards relu; none where it is outermost, where x = 0 is a start good enough."""
