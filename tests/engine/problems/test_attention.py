@@ -185,6 +185,14 @@ def test_causal_recovers_a_planted_layer_from_near_by() -> None:
     close(found.arrays["Y"], Y, 1e-9)
 
 
+def test_a_start_of_the_callers_own_is_kept_free_of_the_first_ridge() -> None:
+    arrays, X, _ = plant(60, 3, 8)
+    spec = spec_of(arrays | {"X0": X + 1e-4}, starts=1)
+    steps = list(engine.steps(spec, arrays | {"X0": X + 1e-4}))
+    assert len(steps) <= 6
+    assert not any("ridge" in (step.record.note or "") for step in steps)
+
+
 def test_causal_rows_see_nothing_later() -> None:
     arrays, X, _ = plant(60, 3, 8)
     keys = {"A1": arrays["A1"], "A2": arrays["A2"], "B": np.tril(np.full((60, 60), 0.02)), "X0": X}

@@ -149,6 +149,15 @@ def test_softplus_leads_away_from_the_kink() -> None:
     close(found.arrays["x"], x, 1e-8)
 
 
+def test_a_warm_start_off_the_kinks_is_not_smoothed_away() -> None:
+    arrays, x = plant("softmax_last", "relu", 1)
+    steps, found, _ = run(arrays | {"warm_start": x * (1.0 + 1e-6)}, "softmax_last", starts=1)
+    assert not any("softplus" in (step.record.note or "") for step in steps)
+    assert steps[-1].termination == "converged"
+    assert len(steps) <= 5
+    close(found.arrays["x"], x, 1e-9)
+
+
 def test_where_every_relu_is_off_nothing_has_converged() -> None:
     arrays, _ = plant("softmax_first", "relu", 2)
     arrays["A2"] = -np.abs(arrays["A2"])
