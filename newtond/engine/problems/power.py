@@ -5,8 +5,8 @@
 
 f does not change with the length of x, so B is singular along x. The term in γ, of the first group's sum α₁ and
 number of rows n₁, sets that length and nothing else: every x can be stretched to α₁ = n₁, so it is 0 at the answer.
-With L = log(α₁/n₁) it adds γLa to the gradient and γ(aaᵀ + L(diag(u″/α) − aaᵀ)) to B, which keeps the shape of (2), since
-Jᵀ1 = 0: f becomes f − √(γ/Σv⁻¹) v⁻¹ in J, and q gets ½γLa more. An odd β needs z ≥ 0: other points are rejected.
+With L = log(α₁/n₁) it adds γLa to the gradient and γ(aaᵀ + L(diag(u″/α) − aaᵀ)) to B, which keeps the shape of (2),
+since Jᵀ1 = 0: f becomes f − √(γ/Σv⁻¹) v⁻¹ in J, and q gets ½γLa more. An odd β needs z ≥ 0: other points are rejected.
 
 Not normalised it is separable, F = ½ Σ vᵢ (zᵢ^β − bᵢ)² + …, with the curvature β|z|^{β−2}((2β − 1)z^β − (β − 1)b) of
 a row, least at z^β = (β − 2)b/(2(2β − 1)): F is convex where w² is at least minus that. u − ⟨u, 1⟩b, as in `rescaled`,
