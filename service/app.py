@@ -39,7 +39,9 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         async with running(settings, metrics) as app.state.backend:
             yield
 
-    app = FastAPI(title=TITLE, version=newtond.__version__, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title=TITLE, version=newtond.__version__, lifespan=lifespan, redoc_url=None, redirect_slashes=False
+    )
     for router in ROUTERS:
         app.include_router(router)
     handle_errors(app)

@@ -11,7 +11,7 @@ from newtond.contract.array import ArrayRole
 from newtond.contract.errors import NotFound
 from newtond.contract.model import Model
 from newtond.contract.problem import PROBLEMS
-from newtond.contract.solve import COMMON_INPUTS, SolveSpec
+from newtond.contract.solve import SolveSpec, array_roles
 
 
 class ProblemSummary(Model):
@@ -67,7 +67,7 @@ def _summary(kind: str) -> dict[str, Any]:
         "title": problem.title,
         "formula": problem.formula,
         "symbols": problem.symbols,
-        "inputs": problem.inputs | COMMON_INPUTS,
+        "inputs": array_roles(kind),
         "results": problem.results,
         "href": f"/problems/{kind}",
     }

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Scope
 
 from newtond.contract.errors import InvalidSpec, NewtondError, Unavailable
@@ -19,6 +20,7 @@ from newtond.contract.problem import PROBLEMS
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
 SHOWN_FAULTS = 20
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 TYPES = ("float", "str", "Coordinates")
 TYPE_PREFIXES = ("function-", "constrained-", "list[", "literal[")
 
@@ -68,7 +70,8 @@ def invalid_spec(error: ValidationError) -> InvalidSpec:
 
 def _place(location: Sequence[str | int]) -> list[str | int]:
     """Drop the steps that pydantic adds for the member of a union it tried: the caller never wrote them."""
-    return [step for step in location if step not in PROBLEMS and not _names_a_type(step)]
+    kinds = PROBLEMS if location[:1] == ("problem",) else {}
+    return [step for step in location if step not in kinds and not _names_a_type(step)]
 
 
 def _names_a_type(step: str | int) -> bool:
@@ -89,6 +92,9 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     slug = status.phrase.lower().replace(" ", "-")
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
     request.scope["refusal"] = slug
     problem = ProblemDetail(
         type=TYPE_PREFIX + slug,
@@ -97,7 +103,19 @@ async def _answer_http(request: Request, error: Exception) -> Response:
         detail=status.description or status.phrase,
         request_id=request.scope.get("request_id"),
     )
-    return problem_response(problem, error.headers)
+    return problem_response(problem, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method of this path: the router names those of the first route that matches, and stops."""
+    return [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 async def _answer_parameters(request: Request, error: Exception) -> Response:

@@ -37,6 +37,7 @@ TAGS = [
     {"name": "problems", "description": "What can be solved."},
     {"name": "operations", "description": "For whoever runs this."},
 ]
+FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 TARGET = Path("openapi") / "openapi.json"
 
 
@@ -64,10 +65,22 @@ def _document(app: FastAPI) -> dict[str, Any]:
     body["examples"] = {kind: {"value": example(kind)} for kind in PROBLEMS}
     schemas = document["components"]["schemas"]
     schemas.update(_request_schemas() | schemas)
-    schemas.pop("HTTPValidationError", None)
-    schemas.pop("ValidationError", None)
+    for name in FASTAPIS_OWN:
+        schemas.pop(name, None)
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        _say_what_we_do(operation)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _say_what_we_do(operation: dict[str, Any]) -> None:
+    """Drop FastAPI's own 422, and the null that no header, path or query can carry."""
+    if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
+        del operation["responses"]["422"]
+    for parameter in operation.get("parameters", []):
+        schema = parameter["schema"]
+        given = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
+        schema.update({"anyOf": given} if len(given) > 1 else given[0] if given else {})
 
 
 def _request_schemas() -> dict[str, Any]:

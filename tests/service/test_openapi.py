@@ -1,0 +1,85 @@
+"""The published document: current, complete, true to the running service."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+
+from newtond.contract.problem import PROBLEMS
+from newtond.contract.solve import SolveSpec
+from service.openapi import TARGET, text
+from tests.service.conftest import Service, example, running_service, running_valkey
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT: dict[str, Any] = json.loads((ROOT / TARGET).read_text())
+OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
+
+
+def test_the_committed_document_is_current() -> None:
+    assert (ROOT / TARGET).read_text() == text(), "run: python -m service.openapi"
+
+
+def test_the_service_serves_it(idle: httpx.Client) -> None:
+    assert idle.get("/openapi.json").json() == DOCUMENT
+    assert idle.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_every_kind_has_an_example_that_is_a_spec(kind: str) -> None:
+    assert SolveSpec.model_validate(example(kind)).problem.kind == kind
+
+
+def test_there_is_no_example_of_nothing() -> None:
+    assert {path.stem for path in (ROOT / "openapi" / "examples").iterdir()} == set(PROBLEMS)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(DOCUMENT)))
+    assert names <= set(DOCUMENT["components"]["schemas"])
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_every_operation_is_described(path: str, method: str) -> None:
+    operation = DOCUMENT["paths"][path][method]
+    assert operation["summary"]
+    assert operation["tags"]
+    for status, answer in operation["responses"].items():
+        assert answer["description"]
+        if int(status) >= 400:
+            assert list(answer["content"]) == ["application/problem+json"]
+
+
+STATUSES = ["2xx", "3xx", "400", "404", "406", "409", "411", "413", "415", "422"]
+CONFIG = schemathesis.Config.from_dict(
+    # What an upload holds and how arrays fit each other is past what a schema can say.
+    {"checks": {"positive_data_acceptance": {"expected-statuses": STATUSES}}}
+)
+schema = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
+CHECKED = settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def hasty_service(service_root: Path) -> Iterator[Service]:
+    """A service that nobody works for and that waits for nothing long."""
+    hasty = {"wait_seconds": 0.1, "plan_seconds": 0.1}
+    with running_valkey() as valkey, running_service(service_root / "hasty", valkey.url, **hasty) as service:
+        yield service
+
+
+@schema.parametrize()
+@CHECKED
+def test_the_service_does_what_it_says(case: schemathesis.Case, hasty_service: Service) -> None:
+    case.call_and_validate(base_url=hasty_service.url, timeout=30)
