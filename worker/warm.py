@@ -5,15 +5,18 @@ not been compiled yet this compiles them, in pieces of a few seconds while the w
 """
 
 from collections.abc import Iterator
+from importlib.resources import files
 from itertools import product
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from newtond import engine
+from newtond.contract.array import ArrayInput, Coordinates
 from newtond.contract.solve import SolveSpec
-from newtond.engine import Csr
+from newtond.engine import Csr, Inputs
 
 PROBLEMS: tuple[dict[str, str], ...] = (
     {"kind": "hyperbolic", "function": "exp"},
@@ -31,10 +34,16 @@ UNUSED_ID = "sha256:" + "0" * 64
 
 
 def warm() -> Iterator[None]:
-    """Solve and certify one tiny regression a step, for every problem, matrix layout and Hessian."""
+    """Solve and certify one tiny problem a step: each regression in every layout, each other kind's example."""
     for problem, rest, A in product(PROBLEMS, SOLVERS, _matrices()):
         if problem["kind"] == "hyperbolic" or "regulariser" not in rest:
-            _solve(SolveSpec.model_validate({"problem": problem, "A": UNUSED_ID, "b": UNUSED_ID, **rest}), A)
+            spec = SolveSpec.model_validate({"problem": problem, "A": UNUSED_ID, "b": UNUSED_ID, **rest})
+            _solve(spec, {"A": A, "b": np.linspace(1.5, 2.5, ROWS)})
+            yield
+    for example in sorted(files("openapi").joinpath("examples").iterdir(), key=lambda path: path.name):
+        spec = SolveSpec.model_validate_json(example.read_bytes())
+        if spec.problem.kind not in {problem["kind"] for problem in PROBLEMS}:
+            _solve(spec, {name: _inline(array) for name, array in spec.arrays().items()})
             yield
 
 
@@ -45,7 +54,14 @@ def _matrices() -> tuple[NDArray[np.float64], Csr]:
     return dense, Csr(indptr, indices, dense.ravel(), (ROWS, COLUMNS))
 
 
-def _solve(spec: SolveSpec, A: NDArray[np.float64] | Csr) -> None:
-    inputs = {"A": A, "b": np.linspace(1.5, 2.5, ROWS)}
+def _inline(array: ArrayInput) -> NDArray[np.float64] | Csr:
+    if not isinstance(array, Coordinates):
+        return np.asarray(array, np.float64)
+    A = sp.csr_array((array.value, (array.row, array.col)), shape=array.shape)
+    A.sort_indices()
+    return Csr(A.indptr.astype(np.int64), A.indices.astype(np.int32), A.data, array.shape)
+
+
+def _solve(spec: SolveSpec, inputs: Inputs) -> None:
     *_, last = engine.steps(spec, inputs)
     engine.certify(spec, inputs, engine.solution(spec, inputs, last.state))
