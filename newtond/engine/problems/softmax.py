@@ -13,8 +13,8 @@ w² ≥ 0.2405 is the threshold used; what is proven is λ(B) ≥ −½ max (⟨
 a unit vector varies by at most ½ under f. The certificate says "global" by the proven one only.
 
 Source: Deng, Li, Song: Attention Scheme Inspired Softmax Regression, arXiv:2304.10411 (2023).
-Differences from the source: groups, row weights, a ridge and a row offset; w is optional (at w² = 0.24 every
-prediction is the equal share to five digits); the iteration is globalised and the Hessian is exact.
+Differences from the source: groups, row weights, a ridge and a row offset; w is optional (in a
+planted problem w² = 0.24 left the loss of equal shares to five digits); the iteration is globalised and the Hessian is exact.
 """
 
 import numpy as np

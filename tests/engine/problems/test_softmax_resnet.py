@@ -44,7 +44,7 @@ def test_a_planted_x_is_recovered_with_positive_sums_all_the_way(solve: Any, see
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
 def test_groups_keep_every_sum_positive(solve: Any, storage: Any) -> None:
-    A, x, b = planted(3, size=10, spread=0.7)
+    A, _, b = planted(3, size=10, spread=0.7)
     labels = np.repeat(np.arange(20.0), 10)
     found = solve(KIND, storage(A), b + 0.01 * np.random.default_rng(0).random(200), groups=labels)
     assert found.last.termination == "converged"
