@@ -14,7 +14,8 @@ a unit vector varies by at most ½ under f. The certificate says "global" by the
 
 Source: Deng, Li, Song: Attention Scheme Inspired Softmax Regression, arXiv:2304.10411 (2023).
 Differences from the source: groups, row weights, a ridge and a row offset; w is optional (in a
-planted problem w² = 0.24 left the loss of equal shares to five digits); the iteration is globalised and the Hessian is exact.
+planted problem w² = 0.24 left the loss of equal shares to five digits); the iteration is globalised and the Hessian
+is exact.
 """
 
 import numpy as np
