@@ -137,13 +137,14 @@ class GaussianMatrix:
 
     def columns(self, chosen: NDArray[np.int64]) -> Matrix:
         """Return the columns of G of the given numbers (n, len(chosen))."""
-        if isinstance(self._points, Csr):
-            return self._sparse_rows(self._points, chosen).T
+        points = self._points
+        if isinstance(points, Csr):
+            return self._sparse_rows(points, chosen).T
         out = np.empty((self.size, len(chosen)))
-        others = np.ascontiguousarray(self._points[chosen].T)
+        others = np.ascontiguousarray(points[chosen].T)
 
         def one(first: int) -> None:
-            dense_rows(self._points[first : first + ROWS], others, out[first : first + ROWS])
+            dense_rows(points[first : first + ROWS], others, out[first : first + ROWS])
 
         self._map(one, range(0, self.size, ROWS))
         return out
