@@ -98,7 +98,11 @@ class LeastSquaresProblem(Problem):
         "Song, Yin, Zhang: Solving Attention Kernel Regression Problem via Pre-conditioner, "
         "arXiv:2308.14304 (2023), whose linear solves are of this form"
     )
-    differences = ("solved as one Newton step with refinement by exact gradients",)
+    differences = (
+        "the way is chosen by size and by measured conditioning: pivoted QR, sketched QR with refinement, or "
+        "one Newton step refined by exact gradients",
+        "row weights, an intercept, a ridge and a row offset are added",
+    )
     inputs = {"A": DESIGN, "b": TARGET}
     results = {"x": SOLUTION}
 

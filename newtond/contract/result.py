@@ -14,7 +14,7 @@ Curvature = Literal["global_minimum", "strict_local_minimum", "saddle", "undeter
 class Plan(Model):
     """What ``hessian: auto`` chose and why; decided from counts, never from clocks."""
 
-    hessian: Literal["exact", "sketch", "paper", "free"]
+    hessian: Literal["exact", "sketch", "paper", "free", "qr", "sketched_qr"]
     why: str
     start: str
     sketch_rows: int | None = None
@@ -24,6 +24,7 @@ class Plan(Model):
     full_passes: str
     seconds: Annotated[float, Field(description="a rough estimate")]
     warnings: list[str] = []
+    estimates: Annotated[dict[str, float], Field(description="measured on a sketch before the solve")] = {}
 
 
 class Certificate(Model):

@@ -66,6 +66,8 @@ def make_hessian(plan: Plan, spec: SolveSpec) -> Hessian:
             return SampledHessian(spec.solver.sketch.rows)
         case "free":
             return FreeHessian()
+        case "qr" | "sketched_qr":
+            raise ValueError(f"{plan.hessian} factors the matrix itself and has no Hessian")
 
 
 def _choice(spec: SolveSpec, objective: Objective) -> tuple[Choice, str]:

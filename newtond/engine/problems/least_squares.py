@@ -3,19 +3,28 @@
     F(x) = ½ Σ vᵢ (zᵢ − bᵢ)² + ½ Σ wᵢ² (zᵢ − z̄ᵢ)² + ½ λ‖x‖²,   z = A x                               (1)
     ∇F = Aᵀ(v∘(z − b) + w²∘(z − z̄)) + λ x,     ∇²F = Aᵀ diag(v + w²) A + λ I                           (2)
 
-F is quadratic: one Newton step solves it, and further ones refine by the exact gradient.
+F is quadratic: ½‖M x − β‖² + constant with M = [diag(√(v + w²)) A; √λ I]. Three ways, by size and by measured
+conditioning (see `methods.routes`): pivoted QR of M where it is small, sketched QR with refinement where it is
+ill-conditioned, else Newton's method, whose one step is refined by exact gradients.
 Source: any text; the problem is the linear case of the papers' regressions.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 
+from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.certificate import certify_linear
 from newtond.engine.kernels import kernel, specialise
+from newtond.engine.methods.linear_system import LinearSystem, rank_tolerance
+from newtond.engine.methods.minimum_norm import NullSpace
+from newtond.engine.methods.refinement import refine
+from newtond.engine.methods.routes import Route
+from newtond.engine.methods.sketched_qr import SketchedQr
 from newtond.engine.regression import Link, Regression, RegressionFamily
-from newtond.engine.state import Vector
+from newtond.engine.state import Inputs, Solution, State, Step, Vector
 
 
 @kernel
@@ -55,4 +64,72 @@ def link(spec: SolveSpec) -> Link:
 
 
 family = RegressionFamily(link)
-plan, steps, solution, certify = family.plan, family.steps, family.solution, family.certify
+
+
+def route_of(regression: Regression) -> Route:
+    """Return the way this regression goes."""
+    n, scale, omega = regression.design.rows, regression.scale, regression.omega
+    squares = np.ascontiguousarray(np.broadcast_to(scale + omega, n))
+    pulled = scale * regression.target + omega * regression.offset
+    target = np.where(squares > 0.0, pulled / np.where(squares > 0.0, squares, 1.0), 0.0)
+    return Route(LinearSystem(regression.objective, squares, target), regression.spec)
+
+
+def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
+    """Return what ``steps`` would do, and why."""
+    regression = Regression(spec, inputs, link(spec), threads)
+    return route_of(regression).amend(family.plan(spec, inputs, threads))
+
+
+def steps(spec: SolveSpec, inputs: Inputs, threads: int, state: State | None) -> Iterator[Step]:
+    """Iterate by corrections of the exact residual, or by Newton's method."""
+    regression = Regression(spec, inputs, link(spec), threads)
+    route = route_of(regression)
+    if route.name == "newton":
+        return family.steps(spec, inputs, threads, state)
+    factor = route.factor()
+    if state is None and regression.warm is None and isinstance(factor, SketchedQr):
+        state = State(0, {"x": factor.start()}, {})
+    state = state or regression.first_state()
+    return refine(route.system, factor, regression.rule, route.name, state)
+
+
+def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
+    """Return x of least norm, the intercept, and the outputs asked for."""
+    if "route" not in state.scalars:
+        return family.solution(spec, inputs, state, threads)
+    regression = Regression(spec, inputs, link(spec), threads)
+    design, x = regression.design, state.arrays["x"]
+    arrays = {"x": np.ascontiguousarray(x[: design.columns])}
+    if spec.outputs:
+        made = dict(zip(("fitted", "residual"), regression.loss.fit(design.matvec(x)), strict=True))
+        arrays |= {name: made[name] for name in spec.outputs}
+    intercept = float(x[-1]) if design.intercept else None
+    return Solution(arrays, intercept, tuple(_remarks(regression, x, state)))
+
+
+def _remarks(regression: Regression, x: Vector, state: State) -> list[str]:
+    """Return what every regression says, and what the factorisation measured."""
+    width, rank = regression.design.width, int(state.scalars["rank"])
+    condition = float(state.scalars["condition"])
+    said = regression.remarks(x, NullSpace(np.empty((width, width - rank)), True))
+    if rank < width:
+        tolerance = rank_tolerance(regression.design.rows, width)
+        said.append(
+            f"numerical rank {rank} of {width}: pivots of the scaled columns below {tolerance:.1e} of the first "
+            "count as zero"
+        )
+    if condition > ILL:
+        said.append(
+            f"condition number about {condition:.1e} after scaling the columns: x may carry a relative error of "
+            f"about {condition * 1.1e-16:.0e}, more where the residual is large; predictions are as exact as QR's"
+        )
+    return said
+
+
+ILL = 1e6
+
+
+def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
+    """Return what is proven of the solution, from the input arrays and (1)."""
+    return family.certify(spec, inputs, solution)
