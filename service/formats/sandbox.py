@@ -138,11 +138,11 @@ class Sandbox:
             **os.environ,
             **dict.fromkeys(_ONE_THREAD, "1"),
             "PYTHONPATH": path,
-            "NUMBA_CACHE_DIR": _kernel_cache(),
+            "NUMBA_CACHE_DIR": kernel_cache(),
         }
 
 
-def _kernel_cache() -> str:
+def kernel_cache() -> str:
     """Where compiled readers are kept; numba would not see a change in a function that another calls."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
