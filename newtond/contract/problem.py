@@ -23,6 +23,7 @@ OPTIONS: dict[str, str] = {
     "row_weights": "/row_weights",
     "warm_start": "/warm_start",
     "outputs": "/outputs",
+    "standard_errors": "/outputs",
     "weights": "/regulariser/weights",
     "convex": "/regulariser/weights",
     "offset": "/regulariser/offset",
@@ -34,9 +35,26 @@ OPTIONS: dict[str, str] = {
 }
 """The options of ``SolveSpec`` that a kind may not support, and where they stand.
 
+"standard_errors" is one of the outputs, for kinds whose Hessian means a covariance;
 "convex" is weights = "convex", "offset_target" is offset = "target", "paper" is hessian = "paper"; "weights",
 "offset" and "hessian" are any other value that is not the default.
 """
+
+
+COMMON = frozenset(OPTIONS) - {"standard_errors"}
+
+ERRORS = {
+    "standard_errors": ArrayRole(
+        shape=("d",), required=False, meaning="classical standard errors, if asked for and identified"
+    ),
+    "sandwich_errors": ArrayRole(
+        shape=("d",), required=False, meaning="standard errors robust to unequal variances (HC0)"
+    ),
+    "intercept_errors": ArrayRole(
+        shape=("2",), required=False, meaning="the intercept's classical and sandwich standard error"
+    ),
+}
+"""What ``outputs: ["standard_errors"]`` adds to the results."""
 
 
 class Problem(Model):
@@ -53,7 +71,7 @@ class Problem(Model):
     differences: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[dict[str, ArrayRole]]
     results: ClassVar[dict[str, ArrayRole]]
-    supports: ClassVar[frozenset[str]] = frozenset(OPTIONS)
+    supports: ClassVar[frozenset[str]] = COMMON
     because: ClassVar[dict[str, str]] = {}
 
 
@@ -82,10 +100,23 @@ class HyperbolicProblem(Problem):
         "row weights, an intercept, a ridge and a row offset are added",
     )
     inputs = {"A": DESIGN, "b": TARGET}
-    results = {"x": SOLUTION}
+    results = {"x": SOLUTION, **ERRORS}
+    supports = frozenset(OPTIONS)
 
     kind: Literal["hyperbolic"] = "hyperbolic"
     function: Literal["exp", "cosh", "sinh"]
+
+
+class Linf(Model):
+    """‖x − x*‖∞ ≤ linf/√d ‖Ax* − b‖ ‖A⁺‖, by one sketched solve."""
+
+    linf: Annotated[float, Field(gt=0, le=1)]
+
+
+class Epsilon(Model):
+    """‖Ax − b‖² ≤ (1 + epsilon) times the least, by one solve on sampled rows."""
+
+    epsilon: Annotated[float, Field(gt=0, le=1)]
 
 
 class LeastSquaresProblem(Problem):
@@ -104,9 +135,11 @@ class LeastSquaresProblem(Problem):
         "row weights, an intercept, a ridge and a row offset are added",
     )
     inputs = {"A": DESIGN, "b": TARGET}
-    results = {"x": SOLUTION}
+    results = {"x": SOLUTION, **ERRORS}
+    supports = frozenset(OPTIONS)
 
     kind: Literal["least_squares"] = "least_squares"
+    guarantee: Linf | Epsilon | None = None
 
 
 class AttentionProblem(Problem):
@@ -240,7 +273,7 @@ GROUPS = ArrayRole(
 SHARES = ArrayRole(
     shape=("n",), meaning="target; a share of its group in every row, and not negative, to be met"
 )
-COUPLED = frozenset(OPTIONS) - {"offset_target", "paper"}
+COUPLED = COMMON - {"offset_target", "paper"}
 NOT_DIAGONAL = (
     "rows of a group are coupled, so the Hessian has no diagonal D to sample; 'exact' and 'sketch' do"
 )
@@ -418,6 +451,8 @@ class AttentionKernelProblem(Problem):
     results = {
         "x": ArrayRole(shape=("n",), meaning="the minimiser, one coefficient a row of A"),
         "y": ArrayRole(shape=("n",), meaning="exp(‖aᵢ‖²/2) xᵢ, which predicts without overflow"),
+        "fitted": ArrayRole(shape=("n",), required=False, meaning="Kx"),
+        "residual": ArrayRole(shape=("n",), required=False, meaning="Kx − b"),
     }
     supports = frozenset({"ridge", "outputs"})
     because = {
@@ -462,7 +497,11 @@ class GramPowerProblem(Problem):
         "A": DESIGN,
         "b": ArrayRole(shape=("m",), meaning="target: d entries for form gram, n for form design"),
     }
-    results = {"x": SOLUTION}
+    results = {
+        "x": SOLUTION,
+        "fitted": ArrayRole(shape=("m",), required=False, meaning="the power of A times x"),
+        "residual": ArrayRole(shape=("m",), required=False, meaning="the power of A times x, less b"),
+    }
     supports = frozenset({"ridge", "outputs", "sketch"})
     because = {
         "hessian": "problem.method says how to solve",
