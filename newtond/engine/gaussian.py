@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from newtond.engine.kernels import exp, kernel
+from newtond.engine.kernels import exp, inner, kernel
 from newtond.engine.state import Csr, Matrix, Vector
 
 TILE = 256
@@ -33,7 +33,7 @@ def _dot(tile, values, start, size):
     return total
 
 
-@kernel
+@inner
 def _row_tile(point, columns, start, size, tile):
     """tile[t] = exp(−½‖point − columns[:, start + t]‖²)."""
     for t in range(size):
@@ -77,7 +77,7 @@ def dense_rows(points, columns, out):
             _row_tile(points[i], columns, start, size, out[i, start:])
 
 
-@kernel
+@inner
 def csr_row(indptr, indices, data, half, i, work, out):
     """out[j] = exp(⟨aᵢ, aⱼ⟩ − half[i] − half[j]), half = ½‖a‖²; ``work`` (d) is 0 before and after."""
     for k in range(indptr[i], indptr[i + 1]):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from newtond.engine.kernels import bind, exp, kernel
+from newtond.engine.kernels import bind, exp, inner, kernel
 
 
 class GroupKernels(NamedTuple):
@@ -66,7 +66,7 @@ def gather_coupled(y, edges, k, left, a, out):
             out[i] = k[i] * y[i] - a[i] * along
 
 
-@kernel
+@inner
 def _shares(z, step, direction, first, last, f):
     """f[first:last] = softmax of z + step · direction there; the largest entry is shifted to 0."""
     highest = -np.inf
@@ -151,7 +151,7 @@ def cross_entropy_expand(z, target, scale, edges, gradient, d, m, k, left, a, h,
     return value
 
 
-@kernel
+@inner
 def _surprise(z, step, direction, target, first, last):
     """Return Σ b (log Σe^z − z) of one group, at z + step · direction."""
     highest = -np.inf

@@ -39,7 +39,11 @@ def _cache_directory() -> str:
 
 
 numba.config.CACHE_DIR = _cache_directory()
-kernel = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+kernel = numba.njit(**OPTIONS)
+# What another kernel calls must be inlined: else one of several copies runs, which one depends on whether the
+# caller was compiled in this process or loaded from the cache, and copies differ in which products are fused.
+inner = numba.njit(**OPTIONS, forceinline=True)
 
 
 @intrinsic
@@ -58,7 +62,7 @@ def _bits_float(typingctx: Any, bits: Any) -> Any:
     return types.float64(types.int64), codegen
 
 
-@kernel
+@inner
 def exp(x: float) -> float:
     """Return e^x within 1.4 ulp for x ≥ −708, 0 below, inf above 709.78; branch-free, so it vectorises.
 
@@ -90,7 +94,7 @@ def exp(x: float) -> float:
     return grown if x == x else x
 
 
-@kernel
+@inner
 def mix(a: np.uint64, b: np.uint64) -> np.uint64:
     """Return 64 bits that depend on the key a and the counter b (two rounds of splitmix64)."""
     h = a + np.uint64(0x9E3779B97F4A7C15) * (b + np.uint64(1))
@@ -283,7 +287,7 @@ def hadamard(columns):
         half *= 2
 
 
-@kernel
+@inner
 def _fill(tile, values, start, rows):
     """tile[:rows] = values[start:start + rows], or the one value there is."""
     if values.size == 1:
@@ -388,17 +392,17 @@ class PointwiseKernels(NamedTuple):
     along: Callable[..., float]
 
 
-def bind(template: Callable[..., Any], form: Any, **names: Any) -> Any:
+def bind(template: Callable[..., Any], form: Any, compile: Any = kernel, **names: Any) -> Any:
     """Return ``template`` compiled with ``names`` as its globals, under a name of ``form``'s own."""
     name = f"{template.__name__.strip('_')}_{form.__name__.strip('_')}"
     bound = FunctionType(template.__code__, {**template.__globals__, **names}, name)
     bound.__qualname__, bound.__module__ = f"{name}_of_{form.__module__}", template.__module__
-    return kernel(bound)
+    return compile(bound)
 
 
 def specialise(pointwise: Any) -> PointwiseKernels:
     """Return the kernels of the pointwise form ``pointwise``, itself a compiled function."""
-    tile = bind(_tile, pointwise, pointwise=pointwise)
+    tile = bind(_tile, pointwise, inner, pointwise=pointwise)
     expand, sweep, along = (
         bind(template, pointwise, tile=tile) for template in (_expand, _csr_sweep, _along)
     )

@@ -17,6 +17,7 @@ from newtond.engine.design import DesignMatrix
 from newtond.engine.group_kernels import GroupKernels
 from newtond.engine.groups import Groups
 from newtond.engine.kernels import PointwiseKernels
+from newtond.engine.rowblocks.partition import frozen
 from newtond.engine.state import Vector
 
 
@@ -80,7 +81,7 @@ class Separable:
         reach: float = np.inf,
     ) -> None:
         self.kernels, self.reach = kernels, reach
-        self.terms = (target, scale, omega, offset)
+        self.terms = (frozen(target), frozen(scale), frozen(omega), frozen(offset))
 
     @property
     def fused(self) -> tuple[PointwiseKernels, RowTerms]:
@@ -127,8 +128,8 @@ class Grouped:
         parallel: Parallel,
     ) -> None:
         self.kernels, self.groups, self.reach, self.parallel = kernels, groups, reach, parallel
-        self.target, self.omega, self.offset = target, omega, offset
-        self.scale = np.ascontiguousarray(np.broadcast_to(scale, len(target)))
+        self.target, self.omega, self.offset = frozen(target), omega, offset
+        self.scale = frozen(np.ascontiguousarray(np.broadcast_to(scale, len(target))))
 
     @property
     def coupled(self) -> int:

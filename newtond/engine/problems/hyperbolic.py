@@ -22,17 +22,18 @@ import numpy as np
 
 from newtond.contract.problem import HyperbolicProblem
 from newtond.contract.solve import SolveSpec
-from newtond.engine.kernels import exp, kernel, specialise
+from newtond.engine.kernels import exp, inner, specialise
 from newtond.engine.methods.start import best, linearised, spectral
+from newtond.engine.problems.covariance import with_errors
 from newtond.engine.regression import Bound, Link, Regression, RegressionFamily
 from newtond.engine.sketches import Key
-from newtond.engine.state import Vector
+from newtond.engine.state import Inputs, Solution, State, Vector
 
 SAFETY = 8.0 * float(np.finfo(np.float64).eps)
 Reach = Callable[[Vector, Vector], tuple[Vector, Vector, float]]
 
 
-@kernel
+@inner
 def exp_row(z, b):
     """Value, first and second derivative and Gauss-Newton curvature of ½ (eᶻ − b)²."""
     u = exp(z)
@@ -40,7 +41,7 @@ def exp_row(z, b):
     return 0.5 * residual * residual, u * residual, u * (u + residual), u * u
 
 
-@kernel
+@inner
 def odd_part(z, grown, shrunk):
     """Return sinh z from e^z and e^−z, by its series below |z| = 0.3, where their difference cancels."""
     y = z * z
@@ -49,7 +50,7 @@ def odd_part(z, grown, shrunk):
     return series if y < 0.09 else 0.5 * (grown - shrunk)
 
 
-@kernel
+@inner
 def cosh_row(z, b):
     """As ``exp_row``, of ½ (cosh z − b)²."""
     grown, shrunk = exp(z), exp(-z)
@@ -58,7 +59,7 @@ def cosh_row(z, b):
     return 0.5 * residual * residual, slope * residual, slope * slope + residual * u, slope * slope
 
 
-@kernel
+@inner
 def sinh_row(z, b):
     """As ``exp_row``, of ½ (sinh z − b)²."""
     grown, shrunk = exp(z), exp(-z)
@@ -227,4 +228,9 @@ def link(spec: SolveSpec) -> Link:
 
 
 family = RegressionFamily(link)
-plan, steps, solution, certify = family.plan, family.steps, family.solution, family.certify
+plan, steps, certify = family.plan, family.steps, family.certify
+
+
+def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
+    """Return x of least norm, the intercept, and the outputs asked for."""
+    return with_errors(spec, inputs, state, threads, link(spec), family.solution)

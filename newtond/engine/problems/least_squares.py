@@ -14,20 +14,23 @@ from functools import cache
 
 import numpy as np
 
+from newtond.contract.problem import LeastSquaresProblem
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.certificate import certify_linear
-from newtond.engine.kernels import kernel, specialise
+from newtond.engine.kernels import inner, specialise
+from newtond.engine.methods.guarantees import Guaranteed
 from newtond.engine.methods.linear_system import LinearSystem, rank_tolerance
 from newtond.engine.methods.minimum_norm import NullSpace
 from newtond.engine.methods.refinement import refine
 from newtond.engine.methods.routes import Route
 from newtond.engine.methods.sketched_qr import SketchedQr
+from newtond.engine.problems.covariance import with_errors
 from newtond.engine.regression import Link, Regression, RegressionFamily
 from newtond.engine.state import Inputs, Solution, State, Step, Vector
 
 
-@kernel
+@inner
 def identity_row(z, b):
     """Value, first and second derivative and Gauss-Newton curvature of ½ (z − b)²."""
     residual = z - b
@@ -72,19 +75,35 @@ def route_of(regression: Regression) -> Route:
     squares = np.ascontiguousarray(np.broadcast_to(scale + omega, n))
     pulled = scale * regression.target + omega * regression.offset
     target = np.where(squares > 0.0, pulled / np.where(squares > 0.0, squares, 1.0), 0.0)
-    return Route(LinearSystem(regression.objective, squares, target), regression.spec)
+    system = LinearSystem(regression.objective, squares, target)
+    return Route(system, regression.spec, regression.matrix)
+
+
+def guaranteed(route: Route) -> Guaranteed | None:
+    """Return the sketched problem that the spec's guarantee asks for, if it asks for one."""
+    problem = route.spec.problem
+    assert isinstance(problem, LeastSquaresProblem)
+    if problem.guarantee is None:
+        return None
+    return Guaranteed(route.system, route.spec, route.matrix, problem.guarantee)
 
 
 def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
     """Return what ``steps`` would do, and why."""
     regression = Regression(spec, inputs, link(spec), threads)
-    return route_of(regression).amend(family.plan(spec, inputs, threads))
+    route = route_of(regression)
+    planned = route.amend(family.plan(spec, inputs, threads))
+    sketched = guaranteed(route)
+    return planned if sketched is None else sketched.amend(planned)
 
 
 def steps(spec: SolveSpec, inputs: Inputs, threads: int, state: State | None) -> Iterator[Step]:
     """Iterate by corrections of the exact residual, or by Newton's method."""
     regression = Regression(spec, inputs, link(spec), threads)
     route = route_of(regression)
+    sketched = guaranteed(route)
+    if sketched is not None and sketched.sketches:
+        return sketched.steps(state or regression.first_state())
     if route.name == "newton":
         return family.steps(spec, inputs, threads, state)
     factor = route.factor()
@@ -96,6 +115,10 @@ def steps(spec: SolveSpec, inputs: Inputs, threads: int, state: State | None) ->
 
 def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
     """Return x of least norm, the intercept, and the outputs asked for."""
+    return with_errors(spec, inputs, state, threads, link(spec), _solution)
+
+
+def _solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
     if "route" not in state.scalars:
         return family.solution(spec, inputs, state, threads)
     regression = Regression(spec, inputs, link(spec), threads)

@@ -28,7 +28,7 @@ from newtond.contract.problem import PowerProblem
 from newtond.contract.solve import SolveSpec
 from newtond.engine.group_kernels import GroupKernels, normalised
 from newtond.engine.grouped import GroupedLink, least_of_bend, remarks_on_sums
-from newtond.engine.kernels import bind, kernel, specialise
+from newtond.engine.kernels import bind, inner, kernel, specialise
 from newtond.engine.methods.start import best, linearised, spectral
 from newtond.engine.regression import Link, Regression, RegressionFamily
 from newtond.engine.sketches import Key
@@ -38,13 +38,13 @@ Side = tuple[Vector, Vector, Vector, NDArray[np.bool_]]
 SAFETY = 8.0 * float(np.finfo(np.float64).eps)
 
 
-@kernel
+@inner
 def farthest(low, high):
     """Return the largest |z| of a group, which is taken out of it."""
     return max(-low, high)
 
 
-@kernel
+@inner
 def power_row(z, level, degree):
     """Return z^β and its first two derivatives, over level^β; not a number where β is odd and z negative."""
     t = z / level
@@ -54,13 +54,13 @@ def power_row(z, level, degree):
     return bent * t * t, degree * bent * t / level, degree * (degree - 1.0) * bent / (level * level)
 
 
-@kernel
+@inner
 def admissible(total, level, size):
     """Return whether α is positive: some z is not 0, and all may be raised to β."""
     return total > 0.0
 
 
-@kernel
+@inner
 def _length(z, step, direction, scale, edges, degree):
     """Return γ and L of the first group, where it is among these; γ is 0 where a row of it has no weight."""
     rows = edges[1] - edges[0]
@@ -96,7 +96,7 @@ def length_expand(z, scale, edges, gradient, left, a, h, q, degree):
     return 0.5 * pull * stretch
 
 
-@kernel
+@inner
 def _second(z, i, rows, degree):
     """Return u″ᵢ/α of the first group."""
     most = 0.0
@@ -286,7 +286,7 @@ def _plain_link(degree: int) -> Link:
     form = SimpleNamespace(__name__=f"degree_{degree}", __module__=__name__)
     return Link(
         name=f"power {degree}",
-        kernels=specialise(bind(_row, form, degree=degree)),
+        kernels=specialise(bind(_row, form, inner, degree=degree)),
         function=lambda z: z**degree,
         slope=lambda z: degree * z ** (degree - 1),
         inverse=partial(root, degree),

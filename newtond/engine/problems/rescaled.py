@@ -24,7 +24,7 @@ from newtond.contract.problem import RescaledProblem
 from newtond.contract.solve import SolveSpec
 from newtond.engine.group_kernels import normalised, rescaled
 from newtond.engine.grouped import GroupedLink, least_of_bend, remarks_on_sums
-from newtond.engine.kernels import exp, kernel
+from newtond.engine.kernels import exp, inner
 from newtond.engine.methods.start import best, linearised, spectral
 from newtond.engine.problems.hyperbolic import odd_part
 from newtond.engine.regression import Regression, RegressionFamily
@@ -35,28 +35,28 @@ SUM_TOLERANCE = 1e-6
 LEAST_SUM = 1e-3
 
 
-@kernel
+@inner
 def exp_row(z, level, parameter):
     """Return e^z and its first two derivatives, at the scale e^−level."""
     u = exp(z - level)
     return u, u, u
 
 
-@kernel
+@inner
 def cosh_row(z, level, parameter):
     """As ``exp_row``, of cosh z."""
     u, slope = 0.5 * (exp(z - level) + exp(-z - level)), _odd(z, level)
     return u, slope, u
 
 
-@kernel
+@inner
 def sinh_row(z, level, parameter):
     """As ``exp_row``, of sinh z."""
     u, slope = _odd(z, level), 0.5 * (exp(z - level) + exp(-z - level))
     return u, slope, u
 
 
-@kernel
+@inner
 def _odd(z, level):
     grown, shrunk = exp(z - level), exp(-z - level)
     if abs(z) < 0.3:
@@ -64,19 +64,19 @@ def _odd(z, level):
     return 0.5 * (grown - shrunk)
 
 
-@kernel
+@inner
 def farthest(low, high):
     """Return the exponent that is taken out of a group."""
     return max(-low, high)
 
 
-@kernel
+@inner
 def cosh_admissible(total, level, size):
     """Every sum of cosh is positive."""
     return total > 0.0
 
 
-@kernel
+@inner
 def sinh_admissible(total, level, size):
     """Return whether α is far enough above 0, against the largest |sinh|."""
     return total > LEAST_SUM * _odd(level, level)

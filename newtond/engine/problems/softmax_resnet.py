@@ -21,27 +21,27 @@ import numpy as np
 from newtond.contract.solve import SolveSpec
 from newtond.engine.group_kernels import normalised
 from newtond.engine.grouped import GroupedLink, least_of_bend, remarks_on_sums
-from newtond.engine.kernels import exp, kernel
+from newtond.engine.kernels import exp, inner
 from newtond.engine.regression import Regression, RegressionFamily
 from newtond.engine.state import Vector
 
 LEAST_SUM = 1e-3
 
 
-@kernel
+@inner
 def resnet_level(low, high):
     """Return the exponent that is taken out of a group."""
     return max(high, 0.0)
 
 
-@kernel
+@inner
 def resnet_row(z, level, parameter):
     """Return e^z + z and its first two derivatives, times e^−level."""
     grown, unit = exp(z - level), exp(-level)
     return grown + z * unit, grown + unit, grown
 
 
-@kernel
+@inner
 def resnet_admissible(total, level, size):
     """Return whether α is far enough above 0."""
     return total > LEAST_SUM * size * exp(-level)

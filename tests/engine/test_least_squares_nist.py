@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-SETS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "nist_strd.json").read_text())
+SETS: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "nist_strd.json").read_text())
 DIGITS = 15
 
 
