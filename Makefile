@@ -5,10 +5,11 @@ python ?= python3
 venv := .venv
 run := $(venv)/bin/python
 installed := $(venv)/.installed
+peers := $(venv)/.peers
 packages := newtond service worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest test-slow test-compose openapi lock clean
+.PHONY: help demo test lint pytest test-slow test-compose bench paper openapi lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -41,6 +42,17 @@ test-slow: $(installed) ## the long drills
 test-compose: $(installed) ## the images, for real: build, solve, kill a worker, restart (needs Docker)
 	$(run) -m pytest -m compose tests/system/test_compose.py
 
+$(peers): requirements-bench.lock $(installed)
+	$(run) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $(peers)
+
+bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5; writes benchmarks/results, docs/performance.md
+	$(run) -m benchmarks $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(RUNS),--runs $(RUNS))
+	$(run) -m benchmarks.report
+
+paper: $(installed) ## measure the papers' claims; writes docs/paper.md
+	$(run) -m benchmarks.paper
+
 openapi: $(installed) ## write openapi/openapi.json anew
 	$(run) -m service.openapi
 
@@ -51,6 +63,8 @@ lock: $(installed) ## resolve the lock files anew
 	  -c requirements.lock pyproject.toml --extra demo --group dev -o requirements-dev.lock
 	$(run) -m uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	  -c requirements-dev.lock --group build -o requirements-build.lock
+	$(run) -m uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
+	  -c requirements-dev.lock pyproject.toml --extra bench --extra demo -o requirements-bench.lock
 
 clean: ## remove what was made, .venv included; data of `newtond up` stays
 	rm -rf $(venv) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
