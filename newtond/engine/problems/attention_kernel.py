@@ -37,6 +37,8 @@ from newtond.engine.state import Inputs, Matrix, Solution, State, Step, Vector
 
 EXACT = 6000
 """Points up to which the factorisation is the faster: see docs/maths/attention_kernel.md."""
+MEASURED = 20_000
+"""Points up to which a plan spends a product on the condition number; beyond, the result does."""
 RANK_ENTRIES, LEAST_RANK = 1 << 27, 200
 LARGEST_EXPONENT = 700.0
 ROUNDING = float(np.finfo(np.float64).eps)
@@ -164,16 +166,16 @@ class Kernel:
             said.append(
                 f"{lost} entries of x are below the smallest float64 and are 0; y = Dx has them: predict from y"
             )
-        return said + self.of_condition(self.condition)
+        return said + self.of_condition()
 
-    def of_condition(self, condition: float) -> list[str]:
+    def of_condition(self) -> list[str]:
         """Say what the condition number leaves of the accuracy asked for."""
         if self.ridge == 0.0:
             return [
                 "no ridge: wherever the points are distinct the exact residual is 0, but the condition number of "
                 "exp(AAᵀ) is soon beyond float64, and x then has no correct digit; a ridge makes the problem well posed"
             ]
-        tolerance = self.spec.solver.tolerance
+        condition, tolerance = self.condition, self.spec.solver.tolerance
         if condition * ROUNDING <= tolerance:
             return []
         reach = (
@@ -201,8 +203,6 @@ def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
     products = 3 if exact else PRODUCTS
     build = n**3 / 3 * FLOP_NS if exact else 3 * n * kernel.rank**2 * FLOP_NS
     asked = "asked for: " if kernel.problem.method != "auto" else ""
-    least = float(kernel.shift.min())
-    bound = n / least if least > 0.0 else np.inf
     return Plan(
         hessian="exact" if exact else "sketch",
         why=asked + (_why_exact(n) if exact else _why_iterative(n, kernel.rank)),
@@ -214,7 +214,7 @@ def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
         memory_bytes=8 * (n * n + 12 * n if exact else n * (3 * kernel.rank + 20)),
         full_passes=f"about {products} products with K, formed tile by tile and never kept",
         seconds=float(f"{(build + products * n * n * entry / threads) / 1e9:.2g}"),
-        warnings=kernel.of_condition(bound),
+        warnings=kernel.of_condition() if n <= MEASURED or kernel.ridge == 0.0 else [],
     )
 
 
