@@ -12,7 +12,7 @@ from newtond.contract.problem import OPTIONS, PROBLEMS, ProblemArrays, ProblemSp
 
 SketchKind = Literal["sparse_sign", "srht", "gaussian", "leverage", "count_sketch", "uniform"]
 HessianChoice = Literal["auto", "exact", "sketch", "paper"]
-Output = Literal["fitted", "residual"]
+Output = Literal["fitted", "residual", "standard_errors"]
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -103,6 +103,8 @@ class SolveSpec(ProblemArrays):
         for name in ("intercept", "column_names", "row_weights", "warm_start", "outputs"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 yield name
+        if "standard_errors" in self.outputs:
+            yield "standard_errors"
         if self.regulariser.weights != 0.0:
             yield "convex" if self.regulariser.weights == "convex" else "weights"
         if self.regulariser.offset != "zero":

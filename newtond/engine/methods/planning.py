@@ -66,7 +66,7 @@ def make_hessian(plan: Plan, spec: SolveSpec) -> Hessian:
             return SampledHessian(spec.solver.sketch.rows)
         case "free":
             return FreeHessian()
-        case "qr" | "sketched_qr":
+        case "qr" | "sketched_qr" | "dual" | "sketch_and_solve":
             raise ValueError(f"{plan.hessian} factors the matrix itself and has no Hessian")
 
 
