@@ -22,9 +22,9 @@ import numpy as np
 
 from newtond.contract.problem import HyperbolicProblem
 from newtond.contract.solve import SolveSpec
+from newtond.engine.covariance import with_errors
 from newtond.engine.kernels import exp, inner, specialise
 from newtond.engine.methods.start import best, linearised, spectral
-from newtond.engine.problems.covariance import with_errors
 from newtond.engine.regression import Bound, Link, Regression, RegressionFamily
 from newtond.engine.sketches import Key
 from newtond.engine.state import Inputs, Solution, State, Vector

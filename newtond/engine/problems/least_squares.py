@@ -18,6 +18,7 @@ from newtond.contract.problem import LeastSquaresProblem
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.certificate import certify_linear
+from newtond.engine.covariance import with_errors
 from newtond.engine.kernels import inner, specialise
 from newtond.engine.methods.guarantees import Guaranteed
 from newtond.engine.methods.linear_system import LinearSystem, rank_tolerance
@@ -25,7 +26,6 @@ from newtond.engine.methods.minimum_norm import NullSpace
 from newtond.engine.methods.refinement import refine
 from newtond.engine.methods.routes import Route
 from newtond.engine.methods.sketched_qr import SketchedQr
-from newtond.engine.problems.covariance import with_errors
 from newtond.engine.regression import Link, Regression, RegressionFamily
 from newtond.engine.state import Inputs, Solution, State, Step, Vector
 
