@@ -71,6 +71,7 @@ class Problem(Model):
     differences: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[dict[str, ArrayRole]]
     results: ClassVar[dict[str, ArrayRole]]
+    one_of: ClassVar[tuple[str, ...]] = ()
     supports: ClassVar[frozenset[str]] = COMMON
     because: ClassVar[dict[str, str]] = {}
 
@@ -134,8 +135,18 @@ class LeastSquaresProblem(Problem):
         "one Newton step refined by exact gradients",
         "row weights, an intercept, a ridge and a row offset are added",
     )
-    inputs = {"A": DESIGN, "b": TARGET}
-    results = {"x": SOLUTION, **ERRORS}
+    inputs = {
+        "A": DESIGN,
+        "b": ArrayRole(shape=("n",), required=False, meaning="target; this or B"),
+        "B": ArrayRole(shape=("n", "k"), required=False, meaning="targets, one a column; this or b"),
+    }
+    one_of = ("b", "B")
+    results = {
+        "x": SOLUTION,
+        "X": ArrayRole(shape=("d", "k"), required=False, meaning="the minimisers, one a column of B"),
+        "intercepts": ArrayRole(shape=("k",), required=False, meaning="the intercept of each column of B"),
+        **ERRORS,
+    }
     supports = frozenset(OPTIONS)
 
     kind: Literal["least_squares"] = "least_squares"

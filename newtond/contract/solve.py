@@ -85,6 +85,9 @@ class SolveSpec(ProblemArrays):
                 raise ValueError(f"{self.problem.kind} takes no array {name}")
             if not given and name in roles and roles[name].required:
                 raise ValueError(f"{self.problem.kind} needs the array {name}")
+        choice = PROBLEMS[self.problem.kind].one_of
+        if choice and sum(getattr(self, name) is not None for name in choice) != 1:
+            raise ValueError(f"{self.problem.kind} needs one of {' and '.join(choice)}")
         return self
 
     @model_validator(mode="after")

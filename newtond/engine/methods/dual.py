@@ -55,6 +55,10 @@ class DualRidge:
         self.condition = condition_number(self.factor)
         self.ones = self._solve(self.root).vector if system.design.intercept else None
 
+    def retarget(self, system: LinearSystem) -> None:
+        """Take the target of another system of the same matrix."""
+        self.system = system
+
     def _factor(self, asked: int, seed: int) -> Matrix:
         d, n = self.turned.rows, self.turned.width
         if asked == d:

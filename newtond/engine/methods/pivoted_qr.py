@@ -48,6 +48,11 @@ class PivotedQr:
         self.r = r[: self.rank]
         self.condition = condition_number(np.asarray(self.r[:, : self.rank], np.float64))
 
+    def retarget(self, system: LinearSystem) -> None:
+        """Take the target of another system of the same matrix."""
+        self.system = system
+        self.target = self._target(len(self.matrix))
+
     def _target(self, rows: int) -> Vector:
         target = np.zeros(rows)
         target[: self.system.design.rows] = self.system.root * self.system.target

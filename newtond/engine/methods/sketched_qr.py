@@ -45,10 +45,8 @@ def sketch_rows(width: int) -> int:
 class SketchedQr:
     """S M diag(scale) P = Q R of numerical rank ``rank`` and condition number about ``condition``."""
 
-    least = 2
-
     def __init__(self, system: LinearSystem, seed: int, rows: int | None) -> None:
-        self.system = system
+        self.system, self.least = system, 2
         width, bits = system.design.width, Key(seed, 0).bits()
         asked = rows or sketch_rows(width)
         above = system.design.sparse_sign(system.root, asked, NONZEROS, bits)
@@ -59,6 +57,10 @@ class SketchedQr:
         self.right = np.concatenate([right, np.zeros(len(image) - self.rows)])
         self.scale = powers_of_two(np.linalg.norm(image, axis=0))
         self._factor(image)
+
+    def retarget(self, system: LinearSystem) -> None:
+        """Take the target of another system of the same matrix, which starts from x = 0: one more correction."""
+        self.system, self.least = system, 3
 
     def _factor(self, image: Matrix) -> None:
         width = self.system.design.width
@@ -129,5 +131,7 @@ class SketchedQr:
     def rounding(self, here: Evaluation) -> float:
         """Return what rounding alone leaves of λ, κ u ‖residual‖ of it by R⁻ᵀ."""
         residual = float(np.sqrt(2.0 * max(here.value, 0.0)))
-        size = float(np.linalg.norm(here.x / self.scale)) + float(np.linalg.norm(self.right))
+        size = float(np.linalg.norm(here.x / self.scale)) + float(
+            np.linalg.norm(self.system.root * self.system.target)
+        )
         return 64.0 * ROUNDING * (size * np.sqrt(len(self.order)) + self.condition * residual)

@@ -20,10 +20,11 @@ from newtond.contract.solve import SolveSpec
 from newtond.engine.certificate import certify_linear
 from newtond.engine.covariance import with_errors
 from newtond.engine.kernels import inner, specialise
+from newtond.engine.methods import columns
 from newtond.engine.methods.guarantees import Guaranteed
 from newtond.engine.methods.linear_system import LinearSystem, rank_tolerance
 from newtond.engine.methods.minimum_norm import NullSpace
-from newtond.engine.methods.refinement import refine
+from newtond.engine.methods.refinement import Factor, refine
 from newtond.engine.methods.routes import Route
 from newtond.engine.methods.sketched_qr import SketchedQr
 from newtond.engine.regression import Link, Regression, RegressionFamily
@@ -90,6 +91,9 @@ def guaranteed(route: Route) -> Guaranteed | None:
 
 def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
     """Return what ``steps`` would do, and why."""
+    if spec.B is not None:
+        columns.check(spec)
+        spec, inputs = columns.column(spec, inputs, columns.targets(inputs), 0)
     regression = Regression(spec, inputs, link(spec), threads)
     route = route_of(regression)
     planned = route.amend(family.plan(spec, inputs, threads))
@@ -98,23 +102,48 @@ def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
 
 
 def steps(spec: SolveSpec, inputs: Inputs, threads: int, state: State | None) -> Iterator[Step]:
-    """Iterate by corrections of the exact residual, or by Newton's method."""
-    regression = Regression(spec, inputs, link(spec), threads)
-    route = route_of(regression)
-    sketched = guaranteed(route)
-    if sketched is not None and sketched.sketches:
-        return sketched.steps(state or regression.first_state())
-    if route.name == "newton":
-        return family.steps(spec, inputs, threads, state)
-    factor = route.factor()
-    if state is None and regression.warm is None and isinstance(factor, SketchedQr):
-        state = State(0, {"x": factor.start()}, {})
-    state = state or regression.first_state()
-    return refine(route.system, factor, regression.rule, route.name, state)
+    """Iterate by corrections of the exact residual, or by Newton's method; column by column of B."""
+    if spec.B is None:
+        return Ways(threads)(0, spec, inputs, state)
+    width = inputs["A"].shape[1] + spec.intercept
+    return columns.steps(spec, inputs, width, Ways(threads), state)
+
+
+class Ways:
+    """Iterates on one column after another, the factorisation kept from the first."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.kept: tuple[str, Factor | None] | None = None
+
+    def _prepared(self, route: Route) -> tuple[str, Factor | None]:
+        if self.kept is None:
+            self.kept = route.name, None if route.name == "newton" else route.factor()
+        return self.kept
+
+    def __call__(self, j: int, spec: SolveSpec, inputs: Inputs, state: State | None) -> Iterator[Step]:
+        """Return the steps of column j."""
+        regression = Regression(spec, inputs, link(spec), self.threads)
+        route = route_of(regression)
+        sketched = guaranteed(route)
+        if sketched is not None and sketched.sketches:
+            return sketched.steps(state or regression.first_state())
+        name, factor = self._prepared(route)
+        if factor is None:
+            return family.steps(spec, inputs, self.threads, state)
+        if j > 0:
+            factor.retarget(route.system)
+        elif state is None and regression.warm is None and isinstance(factor, SketchedQr):
+            state = State(0, {"x": factor.start()}, {})
+        return refine(route.system, factor, regression.rule, name, state or regression.first_state())
 
 
 def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
     """Return x of least norm, the intercept, and the outputs asked for."""
+    if spec.B is not None:
+        return columns.solution(
+            spec, inputs, state, lambda one, given, at: _solution(one, given, at, threads)
+        )
     return with_errors(spec, inputs, state, threads, link(spec), _solution)
 
 
@@ -155,4 +184,6 @@ ILL = 1e6
 
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
     """Return what is proven of the solution, from the input arrays and (1)."""
+    if spec.B is not None:
+        return columns.certify(spec, inputs, solution, family.certify)
     return family.certify(spec, inputs, solution)
