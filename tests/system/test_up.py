@@ -23,6 +23,12 @@ SOLVE = {
 }
 
 
+def hear_signals() -> None:
+    """Undo what nohup or a shell's background job ignores, which a child inherits and rightly respects."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Up:
     """One ``newtond up`` and what it says."""
 
@@ -39,7 +45,11 @@ class Up:
         self.words = data.with_name(f"words-{time.monotonic_ns()}.log")
         with self.words.open("wb") as sink:
             self.process = psutil.Popen(
-                command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **settings}
+                command,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **settings},
+                preexec_fn=hear_signals,
             )
 
     def said(self, pattern: str) -> re.Match[str]:
