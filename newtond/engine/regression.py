@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import ARRAY_POINTERS, SolveSpec
+from newtond.engine.arrays import matrix_of, vector_of
 from newtond.engine.certificate import certify_predictor
 from newtond.engine.design import Design, DesignMatrix
 from newtond.engine.groups import Groups, gathered, single
@@ -192,14 +193,14 @@ class Regression:
         self.spec, self.link = spec, link
         self.groups, self.order = _groups(inputs, link)
         inputs = _ordered(inputs, self.order)
-        self.matrix = _matrix(inputs["A"])
+        self.matrix = matrix_of(inputs, "A")
         self.design = DesignMatrix(self.matrix, intercept=spec.intercept, threads=threads)
         n = self.design.rows
-        self.target = _vector(inputs, "b", n)
+        self.target = vector_of(inputs, "b", n)
         self.scale = _nonnegative(inputs, "row_weights", n)
         self.omega = self._omega(inputs, n)
         self.offset = self._offset(inputs, n)
-        self.warm = _vector(inputs, "warm_start", self.design.width) if "warm_start" in inputs else None
+        self.warm = vector_of(inputs, "warm_start", self.design.width) if "warm_start" in inputs else None
         self.loss = link.loss(self)
         ridge = np.full(self.design.width, spec.regulariser.ridge)
         ridge[self.design.columns :] = 0.0
@@ -216,7 +217,7 @@ class Regression:
 
     def _offset(self, inputs: Inputs, n: int) -> Vector:
         if "offset" in inputs:
-            return _vector(inputs, "offset", n)
+            return vector_of(inputs, "offset", n)
         if self.spec.regulariser.offset == "zero":
             return np.zeros(1)
         offset = self.link.inverse(self.target)
@@ -363,7 +364,7 @@ def _groups(inputs: Inputs, link: Model) -> tuple[Groups | None, NDArray[np.int6
     if not link.grouped:
         return None, None
     n = inputs["A"].shape[0]
-    return gathered(_vector(inputs, "groups", n)) if "groups" in inputs else (single(n), None)
+    return gathered(vector_of(inputs, "groups", n)) if "groups" in inputs else (single(n), None)
 
 
 def _ordered(inputs: Inputs, order: NDArray[np.int64] | None) -> Inputs:
@@ -383,28 +384,10 @@ def _rows_of(array: Csr | Vector, order: NDArray[np.int64]) -> Csr | Vector:
     return Csr(indptr, array.indices[entries], array.data[entries], array.shape)
 
 
-def _matrix(matrix: Csr | Vector) -> Csr | Vector:
-    if isinstance(matrix, Csr):
-        return matrix
-    if matrix.ndim != 2:
-        raise InvalidSpec("A must be a matrix (n, d)", source={"pointer": "/A"})
-    return np.ascontiguousarray(matrix, np.float64)
-
-
-def _vector(inputs: Inputs, name: str, length: int) -> Vector:
-    array = inputs[name]
-    if isinstance(array, Csr) or array.ndim != 1 or len(array) != length:
-        raise InvalidSpec(
-            f"{name} has shape {tuple(array.shape)}, expected ({length},)",
-            source={"pointer": ARRAY_POINTERS[name]},
-        )
-    return np.ascontiguousarray(array, np.float64)
-
-
 def _nonnegative(inputs: Inputs, name: str, length: int) -> Vector:
     if name not in inputs:
         return np.ones(1)
-    vector = _vector(inputs, name, length)
+    vector = vector_of(inputs, name, length)
     negative = np.flatnonzero(vector < 0.0)
     if negative.size:
         raise InvalidSpec(
