@@ -17,6 +17,16 @@ def matrix_of(inputs: Inputs, name: str) -> Csr | Matrix:
     return np.ascontiguousarray(array, np.float64)
 
 
+def dense_of(inputs: Inputs, name: str) -> Matrix:
+    """Return the matrix of this name as a dense array; raises InvalidSpec."""
+    array = matrix_of(inputs, name)
+    if not isinstance(array, Csr):
+        return array
+    dense = np.zeros(array.shape)
+    dense[np.repeat(np.arange(array.shape[0]), np.diff(array.indptr)), array.indices] = array.data
+    return dense
+
+
 def vector_of(inputs: Inputs, name: str, length: int) -> Vector:
     """Return the vector of this name; raises InvalidSpec unless it has ``length`` entries."""
     array = inputs[name]

@@ -13,7 +13,8 @@ import numpy as np
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.result import Certificate, Curvature
 from newtond.contract.solve import SolveSpec
-from newtond.engine.state import Csr, Inputs, Matrix, Solution, State, Step
+from newtond.engine.arrays import dense_of
+from newtond.engine.state import Inputs, Matrix, Solution, State, Step
 
 Solve = Callable[[SolveSpec, Inputs, State], Solution]
 WORST: tuple[Curvature, ...] = ("global_minimum", "strict_local_minimum", "undetermined", "saddle")
@@ -39,11 +40,7 @@ def targets(inputs: Inputs) -> Matrix:
     given, n = inputs["B"], inputs["A"].shape[0]
     if len(given.shape) != 2 or given.shape[0] != n or given.shape[1] == 0:
         raise InvalidSpec(f"B has shape {tuple(given.shape)}, expected ({n}, k)", source={"pointer": "/B"})
-    if not isinstance(given, Csr):
-        return given
-    dense = np.zeros(given.shape)
-    dense[np.repeat(np.arange(n), np.diff(given.indptr)), given.indices] = given.data
-    return dense
+    return dense_of(inputs, "B")
 
 
 def column(spec: SolveSpec, inputs: Inputs, B: Matrix, j: int) -> tuple[SolveSpec, Inputs]:

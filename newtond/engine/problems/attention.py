@@ -24,6 +24,7 @@ from newtond.contract.errors import InvalidSpec
 from newtond.contract.problem import AttentionProblem
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
+from newtond.engine.arrays import dense_of
 from newtond.engine.certificate.attention import AttentionPoint, certify_attention
 from newtond.engine.methods.matrix_softmax import Maps
 from newtond.engine.methods.multistart import Search, Stage, spread
@@ -31,7 +32,7 @@ from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.methods.variable_projection import Layer, Projection
 from newtond.engine.rowblocks.scores import Scores
 from newtond.engine.sketches import Key
-from newtond.engine.state import Csr, Inputs, Matrix, Solution, State, Step, Vector
+from newtond.engine.state import Inputs, Matrix, Solution, State, Step, Vector
 
 DENSE_UNKNOWNS = 2000
 RESTRAINT, EARLY, EARLY_ITERATIONS = 1e-3, 1e-2, 20
@@ -79,9 +80,9 @@ class Attention:
     def __init__(self, spec: SolveSpec, inputs: Inputs, threads: int) -> None:
         assert isinstance(spec.problem, AttentionProblem)
         self.spec, self.problem, self.threads = spec, spec.problem, threads
-        self.A1 = _matrix(inputs, "A1")
-        self.A2 = _matrix(inputs, "A2") if "A2" in inputs else self.A1
-        self.B = _matrix(inputs, "B")
+        self.A1 = dense_of(inputs, "A1")
+        self.A2 = dense_of(inputs, "A2") if "A2" in inputs else self.A1
+        self.B = dense_of(inputs, "B")
         self.A3 = self._values(inputs)
         self._check_shapes()
         self.X0 = self._first(inputs)
@@ -92,7 +93,7 @@ class Attention:
 
     def _values(self, inputs: Inputs) -> Matrix:
         if not self.is_map:
-            return _matrix(inputs, "A3") if "A3" in inputs else self.A2
+            return dense_of(inputs, "A3") if "A3" in inputs else self.A2
         if "A3" in inputs:
             raise InvalidSpec("there are no values where target is 'map'", source={"pointer": "/A3"})
         return np.empty((len(self.A2), 0))
@@ -113,7 +114,7 @@ class Attention:
     def _first(self, inputs: Inputs) -> Matrix | None:
         if "X0" not in inputs:
             return None
-        X0 = _matrix(inputs, "X0")
+        X0 = dense_of(inputs, "X0")
         expected = (self.A1.shape[1], self.A2.shape[1])
         if X0.shape != expected:
             raise _misfit("X0", f"X0 has shape {X0.shape}, expected {expected}")
@@ -192,17 +193,6 @@ class Attention:
                 "that no score depends on, a constant column of A2 among them; X is of least norm"
             )
         return said
-
-
-def _matrix(inputs: Inputs, name: str) -> Matrix:
-    array = inputs[name]
-    if not isinstance(array, Csr):
-        if array.ndim != 2:
-            raise _misfit(name, f"{name} must be a matrix")
-        return np.ascontiguousarray(array, np.float64)
-    dense = np.zeros(array.shape)
-    dense[np.repeat(np.arange(array.shape[0]), np.diff(array.indptr)), array.indices] = array.data
-    return dense
 
 
 def _misfit(name: str, detail: str) -> InvalidSpec:

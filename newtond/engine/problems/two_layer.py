@@ -22,6 +22,7 @@ from newtond.contract.errors import InvalidSpec
 from newtond.contract.problem import TwoLayerProblem
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import ARRAY_POINTERS, SolveSpec
+from newtond.engine.arrays import matrix_of, vector_of
 from newtond.engine.certificate.two_layer import TwoLayerPoint, certify_two_layer
 from newtond.engine.methods.multistart import Search, Stage, spread
 from newtond.engine.methods.stopping import StoppingRule
@@ -64,12 +65,12 @@ class TwoLayer:
         if names is not None and len(names) != d:
             detail = f"column_names has {len(names)} names, A1 has {d} columns"
             raise InvalidSpec(detail, source={"pointer": "/column_names"})
-        offset = _vector(self.inputs, "offset", n) if "offset" in self.inputs else np.zeros(n)
+        offset = vector_of(self.inputs, "offset", n) if "offset" in self.inputs else np.zeros(n)
         activation = Activation(self.problem.activation, self.problem.beta or 1.0)
         return TwoLayers(
             A1,
             A2,
-            _vector(self.inputs, "b", m),
+            vector_of(self.inputs, "b", m),
             activation,
             self.softmax_first,
             self._omega(n),
@@ -81,7 +82,7 @@ class TwoLayer:
         weights = self.spec.regulariser.weights
         if isinstance(weights, float):
             return np.full(n, weights**2)
-        w = _vector(self.inputs, "weights", n)
+        w = vector_of(self.inputs, "weights", n)
         if (w < 0.0).any():
             raise _misfit(
                 "weights", f"weights must not be negative: entry {int(np.argmin(w))} is {w.min():g}"
@@ -117,7 +118,7 @@ class TwoLayer:
     def _start(self, number: int) -> Vector:
         d = self.layers.first.shape[1]
         if number == 0 and "warm_start" in self.inputs:
-            return _vector(self.inputs, "warm_start", d)
+            return vector_of(self.inputs, "warm_start", d)
         if number == 0 and (self.softmax_first or self.problem.activation != "relu"):
             return np.zeros(d)
         random = Key(self.spec.solver.seed, number).generator(STREAM).standard_normal(d)
@@ -125,19 +126,10 @@ class TwoLayer:
 
 
 def _matrix(inputs: Inputs, name: str) -> Rows:
-    array = inputs[name]
+    array = matrix_of(inputs, name)
     if isinstance(array, Csr):
         return sp.csr_array((array.data, array.indices.astype(np.int64), array.indptr), shape=array.shape)
-    if array.ndim != 2:
-        raise _misfit(name, f"{name} must be a matrix")
-    return np.ascontiguousarray(array, np.float64)
-
-
-def _vector(inputs: Inputs, name: str, length: int) -> Vector:
-    array = inputs[name]
-    if isinstance(array, Csr) or array.ndim != 1 or len(array) != length:
-        raise _misfit(name, f"{name} has shape {tuple(array.shape)}, expected ({length},)")
-    return np.ascontiguousarray(array, np.float64)
+    return array
 
 
 def _misfit(name: str, detail: str) -> InvalidSpec:
