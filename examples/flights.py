@@ -5,15 +5,12 @@ prints the iterations as they arrive, the certificate and the largest effects, a
 demo-output/. With a terminal the server stays up until Ctrl-C; without one it is stopped at the end.
 """
 
-import io
 import json
-import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +20,8 @@ import flights_table as table
 import httpx
 import numpy as np
 import scipy.sparse
+from calls import OUTPUT, checked, fetch, server
 
-OUTPUT = Path("demo-output")
-READY = re.compile(r"^  API +(\S+)$")
 COLUMNS = {
     "iteration": ("d", 9),
     "loss": (".9e", 16),
@@ -52,31 +48,6 @@ def main() -> None:
         stay()
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Yield the URL of a ``newtond up`` of our own, which is stopped afterwards."""
-    command = [Path(sys.executable).with_name("newtond"), "up", "--port", "0", "--data-dir", OUTPUT / "data"]
-    with (OUTPUT / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
-        )
-        try:
-            yield address(process)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
-
-
-def address(process: subprocess.Popen[str]) -> str:
-    """Return the URL that the server says it is ready at."""
-    said = []
-    for line in process.stdout or ():
-        said.append(line)
-        if found := READY.match(line):
-            return found[1]
-    sys.exit(f"newtond did not start; see {OUTPUT / 'server.log'}\n{''.join(said)}")
-
-
 def solve(client: httpx.Client, flights: table.Flights) -> None:
     """Upload, solve, watch, and say what came out."""
     scipy.sparse.save_npz(OUTPUT / "A.npz", flights.design)
@@ -96,7 +67,7 @@ def solve(client: httpx.Client, flights: table.Flights) -> None:
     job = checked(client.get(f"/jobs/{job['id']}", headers={"Prefer": "wait=60"})).json()
     result = checked(client.get(f"/jobs/{job['id']}/result")).json()
     say_result(result)
-    coefficients, fitted = (array(client, result, name) for name in ("x", "fitted"))
+    coefficients, fitted = (fetch(client, result, name) for name in ("x", "fitted"))
     for line in effects.sentences(flights, coefficients, fitted):
         print(line)
     figures.convergence(trace, OUTPUT / "convergence.png")
@@ -161,20 +132,6 @@ def say_result(result: dict[str, Any]) -> None:
     print(f"  |gradient| / |gradient at 0| = {certificate['relative_gradient_norm']:.1e}")
     for line in (*certificate["statements"], *(f"warning: {warning}" for warning in result["warnings"])):
         print(f"  {line}")
-
-
-def array(client: httpx.Client, result: dict[str, Any], name: str) -> np.ndarray:
-    """Fetch an array of the result."""
-    answer = client.get(result["arrays"][name]["href"], headers={"Accept": "application/x-npy"})
-    return np.load(io.BytesIO(checked(answer).content))
-
-
-def checked(answer: httpx.Response) -> httpx.Response:
-    """Return the answer if it is one, else end with the server's own words."""
-    if answer.is_error:
-        answer.read()
-        sys.exit(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
-    return answer
 
 
 def stay() -> None:

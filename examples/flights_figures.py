@@ -3,26 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-
-INK, ACCENT, SECOND = "#22303c", "#0b6e8a", "#d1603d"
-STYLE = {
-    "figure.figsize": (7.2, 4.8),
-    "figure.dpi": 150,
-    "figure.constrained_layout.use": True,
-    "axes.edgecolor": INK,
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "font.size": 10.5,
-    "grid.alpha": 0.25,
-}
+from style import ACCENT, SECOND, STYLE, plt
 
 
 def convergence(trace: list[dict[str, Any]], path: Path) -> None:

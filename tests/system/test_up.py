@@ -1,96 +1,22 @@
 """``newtond up`` for real: it serves, it survives what dies, it leaves nothing behind."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import psutil
 import pytest
 
-Answer = TypeVar("Answer")
-READY_IN = 60.0
+from tests.system.conftest import READY_IN, Up, wait_for
+
 SOLVE = {
     "problem": {"kind": "hyperbolic", "function": "exp"},
     "A": [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]],
     "b": [1.1, 2.6, 7.5, 20.1],
 }
-
-
-def hear_signals() -> None:
-    """Undo what nohup or a shell's background job ignores, which a child inherits and rightly respects."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
-class Up:
-    """One ``newtond up`` and what it says."""
-
-    def __init__(self, data: Path, *flags: str, **settings: str) -> None:
-        command = [
-            Path(sys.executable).with_name("newtond"),
-            "up",
-            "--port",
-            "0",
-            "--data-dir",
-            str(data),
-            *flags,
-        ]
-        self.words = data.with_name(f"words-{time.monotonic_ns()}.log")
-        with self.words.open("wb") as sink:
-            self.process = psutil.Popen(
-                command,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **settings},
-                preexec_fn=hear_signals,
-            )
-
-    def said(self, pattern: str) -> re.Match[str]:
-        """Wait until it has said this."""
-        return wait_for(lambda: re.search(pattern, self.words.read_text()), READY_IN, self.words.read_text)
-
-    def url(self) -> str:
-        return self.said(r"is ready\n  API +(\S+)")[1]
-
-    def child(self, word: str) -> psutil.Process:
-        found = [
-            child for child in self.process.children() if any(word in arg for arg in child.cmdline()[:3])
-        ]
-        assert len(found) == 1, [child.cmdline() for child in self.process.children()]
-        return found[0]
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return int(self.process.wait(timeout=20))
-
-
-def wait_for(ask: Callable[[], Answer | None], seconds: float, explain: Callable[[], str] = str) -> Answer:
-    deadline = time.monotonic() + seconds
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.05)
-    return answer
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
-    started: list[Up] = []
-
-    def begin(*flags: str, **settings: str) -> Up:
-        started.append(Up(tmp_path / "a data directory", *flags, **settings))
-        return started[-1]
-
-    yield begin
-    for up in started:
-        if up.process.is_running():
-            up.stop()
 
 
 def solve(url: str) -> dict[str, object]:

@@ -96,11 +96,11 @@ class PivotedQr:
         image = self.q.T @ misfit - half
         step = np.zeros(len(x))
         step[self.order] = solve_triangular(self.r, image, check_finite=False)
-        changed = np.linalg.norm(step) <= SETTLED * np.linalg.norm(x / self.scale)
+        settled = np.all(np.abs(step) <= SETTLED * np.abs(x / self.scale))
         return Correction(
             step * self.scale,
             float(np.linalg.norm(image)),
-            settled=bool(changed),
+            settled=bool(settled),
             residual=left + (misfit - self.q @ image),
         )
 
