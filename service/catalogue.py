@@ -33,6 +33,9 @@ class ProblemEntry(ProblemSummary):
     differences: tuple[str, ...]
     schema_: dict[str, Any] = Field(alias="schema", description="JSON Schema of a solve of this kind")
     example: dict[str, Any]
+    variants: dict[str, dict[str, Any]] = Field(
+        description="more bodies to send as they are, by what they show"
+    )
 
 
 class Catalogue(Model):
@@ -57,6 +60,7 @@ def entry(kind: str) -> ProblemEntry:
         differences=problem.differences,
         schema=schema(kind),
         example=example(kind),
+        variants=variants(kind),
     )
 
 
@@ -90,6 +94,13 @@ def schema(kind: str) -> dict[str, Any]:
 def _not_null(field: dict[str, Any]) -> dict[str, Any]:
     given = [option for option in field["anyOf"] if option != {"type": "null"}]
     return {"anyOf": given, **{key: value for key, value in field.items() if key not in ("anyOf", "default")}}
+
+
+def variants(kind: str) -> dict[str, dict[str, Any]]:
+    """Return by name the bodies of this kind that show what its one example cannot."""
+    folder = files("openapi") / "variants" / kind
+    found = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
+    return {file.name.removesuffix(".json"): json.loads(file.read_text(encoding="utf-8")) for file in found}
 
 
 @cache

@@ -17,7 +17,7 @@ from newtond.contract.job import Job, ProblemDetail
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Plan
 from newtond.contract.solve import SolveSpec
-from service.catalogue import example
+from service.catalogue import example, variants
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Solves regressions by sketching and approximate Newton.
@@ -62,7 +62,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         tags=TAGS,
     )
     body = document["paths"]["/solve"]["post"]["requestBody"]["content"]["application/json"]
-    body["examples"] = {kind: {"value": example(kind)} for kind in PROBLEMS}
+    body["examples"] = {name: {"value": value} for kind in PROBLEMS for name, value in _bodies(kind).items()}
     schemas = document["components"]["schemas"]
     schemas.update(_request_schemas() | schemas)
     for name in FASTAPIS_OWN:
@@ -71,6 +71,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
         _say_what_we_do(operation)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _bodies(kind: str) -> dict[str, dict[str, Any]]:
+    return {kind: example(kind), **{f"{kind}: {name}": body for name, body in variants(kind).items()}}
 
 
 def _say_what_we_do(operation: dict[str, Any]) -> None:

@@ -37,6 +37,16 @@ def test_every_kind_has_an_example_that_is_a_spec(kind: str) -> None:
 
 def test_there_is_no_example_of_nothing() -> None:
     assert {path.stem for path in (ROOT / "openapi" / "examples").iterdir()} == set(PROBLEMS)
+    assert {path.name for path in (ROOT / "openapi" / "variants").iterdir()} <= set(PROBLEMS)
+
+
+def test_every_variant_is_published_with_the_examples(idle: httpx.Client) -> None:
+    published = DOCUMENT["paths"]["/solve"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    for path in (ROOT / "openapi" / "variants").glob("*/*.json"):
+        kind, body = path.parent.name, json.loads(path.read_text())
+        assert SolveSpec.model_validate(body).problem.kind == kind
+        assert published[f"{kind}: {path.stem}"]["value"] == body
+        assert idle.get(f"/problems/{kind}").json()["variants"][path.stem] == body
 
 
 def test_every_reference_leads_somewhere() -> None:

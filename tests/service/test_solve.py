@@ -1,5 +1,6 @@
 """POST /solve: every way in, every way out, and every refusal with its place."""
 
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from newtond.contract.problem import PROBLEMS
+from service.catalogue import variants
 from tests.service.conftest import example, finish, npy, refusal, submit
 
 UNKNOWN = "sha256:" + "0" * 64
@@ -24,6 +26,41 @@ def test_the_example_of_each_kind_is_solved_as_it_is(working: httpx.Client, kind
     result = working.get(f"/jobs/{job['id']}/result").json()
     assert result["certificate"]["loss"] == pytest.approx(result["loss"], rel=1e-6)
     assert result["column_names"] == example(kind).get("column_names")
+
+
+def solved(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a body that must converge."""
+    job = client.post("/solve", json=body, headers={"Prefer": "wait=60"}).json()
+    result: dict[str, Any] = client.get(f"/jobs/{job['id']}/result").json()
+    assert result["termination"] == "converged"
+    return result
+
+
+def array(client: httpx.Client, result: dict[str, Any], name: str) -> Any:
+    answer = client.get(result["arrays"][name]["href"], headers={"Accept": "application/x-npy"})
+    return np.load(io.BytesIO(answer.content))
+
+
+def test_many_targets_are_each_the_regression_of_its_column(working: httpx.Client) -> None:
+    body = variants("least_squares")["many_targets"]
+    result = solved(working, body)
+    wide = np.column_stack([body["A"], np.ones(len(body["A"]))])
+    expected = np.linalg.lstsq(wide, np.array(body["B"], float))[0]
+    np.testing.assert_allclose(array(working, result, "X"), expected[:1], rtol=1e-12)
+    np.testing.assert_allclose(array(working, result, "intercepts"), expected[1], rtol=1e-12)
+
+
+def test_a_guarantee_keeps_its_promise_by_one_sketched_solve(working: httpx.Client) -> None:
+    bodies = variants("least_squares")
+    A, b = (np.array(bodies["guarantee_linf"][name], float) for name in ("A", "b"))
+    best, squares, _, singular = np.linalg.lstsq(A, b)
+    results = {name: solved(working, bodies[name]) for name in ("guarantee_linf", "guarantee_epsilon")}
+    assert {result["plan"]["hessian"] for result in results.values()} == {"sketch_and_solve"}
+    near = array(working, results["guarantee_linf"], "x")
+    assert 0.0 < np.abs(near - best).max() <= np.sqrt(squares[0]) / singular[-1]
+    far = array(working, results["guarantee_epsilon"], "x")
+    assert squares[0] < np.sum((A @ far - b) ** 2) <= 2.0 * squares[0]
+    assert "quantum_query_model" in results["guarantee_epsilon"]["plan"]["estimates"]
 
 
 def test_three_ways_in_are_one_solve(working: httpx.Client) -> None:
