@@ -24,15 +24,16 @@ def check_shapes(spec: SolveSpec, shapes: Mapping[str, Shape]) -> None:
 
 
 def _lengths(name: str, role: ArrayRole, shape: Shape, extra: int) -> Iterator[tuple[str, int, str]]:
-    """Yield each symbol's length and the words for it; ``extra`` entries, an intercept's, do not count."""
+    """Yield each symbol's length and the words for it; ``extra`` entries, an intercept's, do not count.
+
+    A vector that stands for a matrix is its one column: a file format may have no way to say which it is.
+    """
     if len(role.shape) == 1:
         said = f"{name} has length {max(shape)}" + (", its intercept included" if extra else "")
         yield role.shape[0], _vector_length(name, shape) - extra, said
         return
-    if len(shape) != len(role.shape):
-        detail = f"{name} has {len(shape)} dimension, not {len(role.shape)}."
-        raise InvalidSpec(detail, source={"pointer": ARRAY_POINTERS[name]})
-    for axis, (symbol, length) in enumerate(zip(role.shape, shape, strict=True)):
+    column = shape if len(shape) == 2 else (*shape, 1)
+    for axis, (symbol, length) in enumerate(zip(role.shape, column, strict=True)):
         yield symbol, length, f"{name} has {length} {DIMENSIONS[axis]}"
 
 

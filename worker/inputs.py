@@ -25,7 +25,12 @@ def _map(name: str, value: object, arrays: ArrayStore, matrix: bool) -> Csr | ND
     stored = arrays.open(value)
     if not matrix:
         return stored.as_vector()
-    return _csr(stored) if stored.format == "csr" else np.asarray(stored.parts["data"])
+    return _csr(stored) if stored.format == "csr" else _dense(stored)
+
+
+def _dense(stored: StoredArray) -> NDArray[np.float64]:
+    data = np.asarray(stored.parts["data"])
+    return data if data.ndim == 2 else data[:, None]
 
 
 def _csr(stored: StoredArray) -> Csr:

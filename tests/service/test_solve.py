@@ -63,6 +63,29 @@ def test_a_guarantee_keeps_its_promise_by_one_sketched_solve(working: httpx.Clie
     assert "quantum_query_model" in results["guarantee_epsilon"]["plan"]["estimates"]
 
 
+def test_one_column_is_a_matrix_and_a_vector_in_every_format(working: httpx.Client) -> None:
+    A, b = [1.0, 2.0, 4.0], [2.0, 3.0, 9.0]
+    mtx = {
+        name: "%%MatrixMarket matrix array real general\n3 1\n" + "".join(f"{v}\n" for v in values)
+        for name, values in (("A", A), ("b", b))
+    }
+    uploads = {
+        "mtx": {name: working.post("/arrays?format=mtx", content=text) for name, text in mtx.items()},
+        "npy": {
+            name: working.post("/arrays?format=npy", content=npy(values))
+            for name, values in (("A", A), ("b", b))
+        },
+    }
+    kind = {"problem": {"kind": "least_squares"}}
+    bodies = [
+        kind | {name: answer.json()["id"] for name, answer in files.items()} for files in uploads.values()
+    ]
+    bodies.append(kind | {"A": [[value] for value in A], "b": b})
+    losses = {solved(working, body)["loss"] for body in bodies}
+    assert len(losses) == 1
+    assert losses.pop() == pytest.approx(0.5 * (94.0 - 44.0**2 / 21.0))
+
+
 def test_three_ways_in_are_one_solve(working: httpx.Client) -> None:
     body = example()
     ids = {
@@ -180,7 +203,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "names and columns": ({"column_names": ["a", "b"]}, "/column_names"),
     "short b": ({"b": [1, 2, 3]}, "/b"),
     "b is a matrix": ({"b": [[1, 2], [3, 4]]}, "/b"),
-    "A is a vector": ({"A": [1, 2, 3]}, "/A"),
+    "A is a vector of another length": ({"A": [1, 2, 3]}, "/b"),
     "ragged A": ({"A": [[1, 2], [3]]}, "/A/1"),
     "words in A": ({"A": [["a"]]}, "/A/0/0"),
     "not finite": ({"b": [1e400] * 12}, "/b/0"),

@@ -34,6 +34,13 @@ def test_a_sparse_matrix_is_mapped_part_by_part(data: DataDirectory) -> None:
         assert not part.flags.writeable
 
 
+def test_a_vector_is_the_one_column_of_a_matrix(data: DataDirectory) -> None:
+    values = data.arrays.put_dense(np.arange(4.0))[0].id
+    inputs = load(spec_of(values, values), data.arrays)
+    assert np.array_equal(np.asarray(inputs["A"]), np.arange(4.0)[:, None])
+    assert np.array_equal(np.asarray(inputs["b"]), np.arange(4.0))
+
+
 def test_vectors_are_flat_however_they_were_stored(data: DataDirectory) -> None:
     A = data.arrays.put_dense(np.ones((4, 2)))[0].id
     values = np.array([1.0, 0.0, 3.0, 0.0])
