@@ -14,12 +14,12 @@ packages := newtond service worker
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-$(installed): requirements-dev.lock pyproject.toml
+$(installed): requirements-dev.lock pyproject.toml client/pyproject.toml
 	@$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'newtond needs Python 3.11 or newer: make python=python3.NN ...'; exit 1; }
 	@test -x $(run) || $(python) -m venv $(venv) || { echo 'apt-get install python3-venv'; exit 1; }
 	$(run) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(run) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(run) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable ./client
 	@touch $(installed)
 
 demo: $(installed) ## solve a real regression through a server of its own, and draw it
@@ -53,8 +53,9 @@ bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5; writes benc
 paper: $(installed) ## measure the papers' claims; writes docs/paper.md
 	$(run) -m benchmarks.paper
 
-openapi: $(installed) ## write openapi/openapi.json anew
+openapi: $(installed) ## write openapi/openapi.json and the client's models anew
 	$(run) -m service.openapi
+	$(run) client/generate_models.py
 
 lock: $(installed) ## resolve the lock files anew
 	$(run) -m uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \

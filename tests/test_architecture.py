@@ -9,14 +9,14 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("newtond", "service", "worker")
+PACKAGES = ("newtond", "service", "worker", "client/newtond_client")
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(cache_dir=None))"
 
 
 def lint(directory: Path) -> subprocess.CompletedProcess[str]:
     """Run every contract of the tree at ``directory`` in a process of its own."""
     command = [sys.executable, "-c", LINT]
-    environment = {"PYTHONPATH": str(directory), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": f"{directory}:{directory / 'client'}", "PATH": "/usr/bin:/bin"}
     return subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, check=False
     )
@@ -52,6 +52,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("newtond/engine/state.py", "import logging", "The engine is pure numerics"),
         ("service/settings.py", "import newtond.engine.state", "The service does no mathematics"),
         ("worker/settings.py", "import fastapi", "The worker speaks no HTTP"),
+        ("client/newtond_client/fit.py", "import newtond.contract.job", "The client knows nothing"),
+        ("worker/settings.py", "import newtond_client.fit", "The server knows nothing"),
     ],
 )
 def test_a_forbidden_import_is_red(tree: Path, path: str, line: str, contract: str) -> None:
@@ -71,12 +73,14 @@ def test_a_forbidden_import_is_red(tree: Path, path: str, line: str, contract: s
     ("package", "allowed"),
     [
         ("newtond.contract", {"pydantic", "pydantic_core"}),
+        ("newtond_client", {"httpx", "numpy", "sklearn"}),
         ("newtond.engine", {"llvmlite", "numba", "numpy", "scipy", "threadpoolctl"}),
     ],
 )
 def test_what_a_package_may_import_from_outside(package: str, allowed: set[str]) -> None:
-    graph = grimp.build_graph("newtond", include_external_packages=True)
+    root = package.partition(".")[0]
+    graph = grimp.build_graph(root, include_external_packages=True)
     modules = {package} | graph.find_descendants(package)
     imported = {name for module in modules for name in graph.find_modules_directly_imported_by(module)}
-    outside = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) - {"newtond"}
+    outside = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) - {root}
     assert outside <= allowed

@@ -1,0 +1,1 @@
+"""``newtonctl``: a newtond server from the shell."""
