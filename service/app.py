@@ -13,7 +13,7 @@ from service.logs import configure_logs
 from service.metrics import Metrics
 from service.openapi import describe
 from service.request_context import RequestContext
-from service.routes import arrays, health, jobs, problems, results, solve, trace
+from service.routes import arrays, health, jobs, pages, problems, results, solve, trace
 from service.settings import ServiceSettings
 
 TITLE = "newtond"
@@ -25,6 +25,7 @@ ROUTERS = (
     arrays.router,
     problems.router,
     health.router,
+    pages.router,
 )
 
 
@@ -40,7 +41,12 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(
-        title=TITLE, version=newtond.__version__, lifespan=lifespan, redoc_url=None, redirect_slashes=False
+        title=TITLE,
+        version=newtond.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     for router in ROUTERS:
         app.include_router(router)

@@ -47,3 +47,15 @@ class ArrayInfo(Model):
     empty_columns: int | None = None
     column_norms: list[float] | None = None
     created_at: str
+
+
+class ArrayPicture(Model):
+    """Where the nonzeros of a matrix lie, as ``GET /arrays/{id}/picture`` returns it; a vector is one column."""
+
+    shape: tuple[int, int]
+    nnz: int
+    rows: Annotated[list[int], Field(description="band i holds rows rows[i] to rows[i + 1], exclusive")]
+    columns: Annotated[list[int], Field(description="band j holds columns columns[j] to columns[j + 1]")]
+    counts: Annotated[list[list[int]], Field(description="nonzeros in each band of rows and of columns")]
+    seen: Annotated[int, Field(description="entries that were looked at")]
+    exact: Annotated[bool, Field(description="whether that was all; else counts are scaled up from a sample")]

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from newtond.contract.array import ArrayInfo
+from newtond.contract.array import ArrayInfo, ArrayPicture
 from newtond.contract.errors import InvalidArray
 from service import responses
 from service.backend import Backend, backend
 from service.formats.media_type import MEDIA_TYPES
 from service.parameters import ArrayIdPath
 from service.parsing import parse
+from service.picture import picture
 from service.upload import Upload, check_room, save_stream, staging
 
 router = APIRouter(prefix="/arrays", tags=["arrays"])
@@ -74,6 +75,16 @@ async def upload_array(
 @router.get("/{array_id}", summary="What is known of an array", responses=responses.problems(404))
 def get_array(array_id: ArrayIdPath, backend: TheBackend) -> ArrayInfo:
     return backend.arrays.info(array_id)
+
+
+@router.get(
+    "/{array_id}/picture",
+    summary="Where an array's nonzeros lie, counted in at most 128 by 128 cells",
+    responses=responses.problems(404),
+)
+def get_picture(array_id: ArrayIdPath, backend: TheBackend) -> ArrayPicture:
+    """A large array is sampled evenly: the answer takes the same moment for every size."""
+    return picture(backend.arrays.open(array_id), backend.arrays.info(array_id).nnz)
 
 
 @router.delete(
