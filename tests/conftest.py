@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from newtond import valkey as server
+from newtond.contract.chain import OUTSIDE, Seal
 from newtond.contract.job import Accepted, Task
 from newtond.contract.solve import SolveSpec
-from newtond.contract.trace import Iteration
+from newtond.contract.trace import TraceRecord
 from newtond.store import DataDirectory
 from newtond.store.jobs import new_job_id
 from newtond.store.queue import JobQueue
@@ -212,20 +213,21 @@ def submit_slow(data: DataDirectory, queue: JobQueue) -> Submit:
 
 @dataclass(frozen=True)
 class Answer:
-    """What must not depend on what happened to the processes: how it ends, the digest of x, the trace."""
+    """What must not depend on what happened to the processes: how it ends, x, the trace, its chain, the seal."""
 
     termination: str | None
     x: str
     trace: list[dict[str, Any]]
+    seal: Seal | None
 
 
 def answer_of(data: DataDirectory, job_id: str) -> Answer:
     finished = data.jobs.finished(job_id)
     assert finished is not None
     assert finished.result is not None, finished.error
-    numbers = set(Iteration.model_fields) - {"phases"}
+    numbers = set(TraceRecord.model_fields) - OUTSIDE
     trace = [record.model_dump(include=numbers) for record in data.jobs.trace(job_id)]
-    return Answer(finished.termination, finished.result.arrays["x"].id, trace)
+    return Answer(finished.termination, finished.result.arrays["x"].id, trace, finished.seal)
 
 
 @pytest.fixture

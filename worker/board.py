@@ -19,10 +19,10 @@ class Board:
         self._words = np.frombuffer(mmap.mmap(-1, 8 * len(FIELDS)), dtype=np.float64)
         self._words[:] = math.nan
 
-    def write(self, **values: float) -> None:
-        """Set the numbers named."""
+    def write(self, **values: float | None) -> None:
+        """Set the numbers named; None unsets one."""
         for name, value in values.items():
-            self._words[FIELDS.index(name)] = value
+            self._words[FIELDS.index(name)] = math.nan if value is None else value
 
     def read(self, name: str) -> float | None:
         """Return a number, None before it is set."""

@@ -13,7 +13,7 @@ COST_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a solve has come: state, seconds over all attempts, and why it stops once it does."""
+    """How far a solve has come: state, seconds over all attempts, why it stops once it does, the chain's head."""
 
     state: State
     seconds: float
@@ -21,15 +21,16 @@ class Progress:
     termination: Termination | None = None
     stopping_rule: str = ""
     phases: dict[str, float] = field(default_factory=dict)
+    chain: str | None = None
 
 
-def advance(progress: Progress | None, step: Step, seconds: float) -> Progress:
-    """Return the progress after ``step``, ``seconds`` since the solve began."""
+def advance(progress: Progress | None, step: Step, seconds: float, chain: str | None = None) -> Progress:
+    """Return the progress after ``step``, ``seconds`` since the solve began; ``chain`` names its line."""
     phases = {} if progress is None else dict(progress.phases)
     for name, spent in step.record.phases.items():
         phases[name] = phases.get(name, 0.0) + spent
     decrement = step.record.newton_decrement
-    return Progress(step.state, seconds, decrement, step.termination, step.stopping_rule, phases)
+    return Progress(step.state, seconds, decrement, step.termination, step.stopping_rule, phases, chain)
 
 
 def restore(checkpoint: Checkpoint) -> Progress:
@@ -41,6 +42,7 @@ def restore(checkpoint: Checkpoint) -> Progress:
         checkpoint.termination,
         checkpoint.stopping_rule,
         dict(checkpoint.phases),
+        checkpoint.chain,
     )
 
 
@@ -55,6 +57,7 @@ def store(progress: Progress) -> Checkpoint:
         progress.termination,
         progress.stopping_rule,
         progress.phases,
+        progress.chain,
     )
 
 

@@ -1,8 +1,10 @@
 """How a job ends, as ``finished.json`` says it."""
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from newtond.contract.chain import seal, sha256
 from newtond.contract.errors import NewtondError
 from newtond.contract.http import problem_detail
 from newtond.contract.job import Accepted, Finished
@@ -37,7 +39,8 @@ def planned(jobs: JobStore, accepted: Accepted, plan: Plan) -> Finished:
 def solved(
     assignment: "Assignment", result: Result, progress: Progress, resumed_from: int | None
 ) -> Finished:
-    """Return the end of a solve, converged or not, cancelled or not."""
+    """Return the end of a solve, converged or not, cancelled or not, its chain sealed."""
+    inputs = sha256(assignment.data.jobs.inputs(assignment.job_id))
     return _finished(
         assignment.data.jobs,
         assignment.accepted,
@@ -45,6 +48,7 @@ def solved(
         termination=result.termination,
         converged=result.converged,
         result=result,
+        seal=seal(inputs, progress.chain or inputs, json.loads(result.model_dump_json())),
         resumed_from_iteration=resumed_from,
         iteration=result.iterations,
         phases=progress.phases,

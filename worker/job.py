@@ -13,6 +13,7 @@ from functools import cached_property
 import structlog
 
 from newtond import engine
+from newtond.contract.chain import sha256
 from newtond.contract.errors import InternalError, NewtondError, NotFound, OutOfMemory, Unavailable
 from newtond.contract.job import Accepted, Finished
 from newtond.contract.result import Termination
@@ -23,6 +24,7 @@ from newtond.store.attempts import Attempt
 from newtond.store.queue import JobQueue
 from worker import ending
 from worker.board import Board
+from worker.chain import Chain
 from worker.checkpoint import Progress, Saver, advance, restore
 from worker.control import Control, Interrupted
 from worker.inputs import load
@@ -151,6 +153,8 @@ class Solve:
         self._inputs = inputs
         self._attempt = attempt
         self._resumed = resumed
+        origin = sha256(assignment.data.jobs.inputs(assignment.job_id))
+        self._chain = Chain(origin, resumed.chain if resumed else None)
         self._saver = Saver(attempt, assignment.settings.checkpoint_seconds)
         self._started = time.monotonic() - (resumed.seconds if resumed else 0.0)
         self.resumed_from = resumed.state.iteration if resumed else None
@@ -193,8 +197,9 @@ class Solve:
             if progress is not None and (stop := self.control.why_stop()) is not None:
                 return self._stopped(progress, stop)
             step = next(steps)
-            progress = advance(progress, step, time.monotonic() - self._started)
-            self._record(step, progress.seconds)
+            seconds = time.monotonic() - self._started
+            self._record(step, seconds)
+            progress = advance(progress, step, seconds, self._chain.head)
             if progress.termination is not None:
                 self._saver.save(progress)
                 return progress
@@ -212,14 +217,16 @@ class Solve:
 
     def _record(self, step: Step, seconds: float) -> None:
         record = step.record
-        self._attempt.append(
+        line = self._attempt.append(
             TraceRecord.model_construct(
                 **dict(record),
+                link=self._chain.link(step, step.measured),
                 seconds=seconds,
                 attempt=self._assignment.number,
                 peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT,
             )
         )
+        self._chain.add(line)
         self._assignment.board.write(
             iteration=record.iteration, loss=record.loss, gradient_norm=record.gradient_norm
         )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from newtond.contract.array import ArrayId
+from newtond.contract.chain import Seal
 from newtond.contract.model import Model
 from newtond.contract.result import Plan, Result, Termination
 from newtond.contract.solve import SolveSpec
@@ -69,6 +70,7 @@ class Job(Model):
     warnings: list[str] = []
     error: ProblemDetail | None = None
     plan: Plan | None = None
+    seal: Seal | None = None
     links: dict[str, str] = {}
 
 
@@ -82,6 +84,7 @@ class Finished(Model):
     converged: bool | None = None
     result: Result | None = None
     plan: Plan | None = None
+    seal: Seal | None = None
     error: ProblemDetail | None = None
     attempt: int
     resumed_from_iteration: int | None = None

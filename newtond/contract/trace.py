@@ -1,11 +1,21 @@
 """One line of progress: what an iteration measured and what it cost."""
 
+from math import isfinite
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from newtond.contract.chain import Link
 from newtond.contract.model import Model
 from newtond.contract.solve import SketchKind
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or isfinite(value) else None
+
+
+Measured = Annotated[float | None, BeforeValidator(_finite)]
+"""A number that was measured; null where it is not finite, which JSON cannot say."""
 
 
 class SketchUse(Model):
@@ -13,6 +23,8 @@ class SketchUse(Model):
 
     kind: SketchKind
     rows: int
+    seed: int | None = None
+    iteration: int | None = None
 
 
 class Iteration(Model):
@@ -22,20 +34,22 @@ class Iteration(Model):
     """
 
     iteration: Annotated[int, Field(ge=0)]
-    loss: float
-    gradient_norm: float
-    newton_decrement: float | None = None
-    step_size: float | None = None
+    loss: Measured = None
+    gradient_norm: Measured = None
+    newton_decrement: Measured = None
+    step_size: Measured = None
     line_search_evaluations: int = 0
     sketch: SketchUse | None = None
     cg_iterations: int | None = None
-    damping: float | None = None
+    damping: Measured = None
     note: str | None = None
     phases: dict[str, float] = {}
 
 
 class TraceRecord(Iteration):
-    """One line of ``trace.ndjson``: an iteration and where and when it ran."""
+    """One line of ``trace.ndjson``: an iteration, its link to the line before, and where and when it ran."""
+
+    link: Link | None = None
 
     seconds: float
     attempt: int

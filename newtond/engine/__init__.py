@@ -13,9 +13,21 @@ from collections.abc import Iterator
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.problems import family
-from newtond.engine.state import Csr, Inputs, Solution, State, Step
+from newtond.engine.state import Csr, Inputs, Measured, Share, Solution, State, Step
 
-__all__ = ["Csr", "Inputs", "Solution", "State", "Step", "certify", "plan", "solution", "steps"]
+__all__ = [
+    "Csr",
+    "Inputs",
+    "Measured",
+    "Share",
+    "Solution",
+    "State",
+    "Step",
+    "certify",
+    "plan",
+    "solution",
+    "steps",
+]
 
 
 def plan(spec: SolveSpec, inputs: Inputs, threads: int = 1) -> Plan:

@@ -4,7 +4,7 @@ Block results are summed in the order of the blocks and shared results are split
 matrix gives the same bits for any number of threads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import count
@@ -19,7 +19,7 @@ from newtond.engine.block import RowTerms, SparseBlock
 from newtond.engine.groups import Groups
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.rowblocks.partition import partition
-from newtond.engine.state import Csr, Matrix, Vector
+from newtond.engine.state import Csr, Matrix, Share, Vector
 
 T = TypeVar("T")
 PANEL = 256
@@ -108,14 +108,22 @@ class DesignMatrix:
 
     def rmatvec(self, g: Vector) -> Vector:
         """Return Aᵀ g (width)."""
+        return self.gathered(self.shares(g))
 
-        def one(k: int) -> tuple[Vector, float]:
-            block = self.blocks[k]
+    def shares(self, g: Vector, blocks: Sequence[int] | None = None) -> list[Share]:
+        """Return what each row block adds to Aᵀ g, or each of those numbered."""
+        chosen = range(len(self.blocks)) if blocks is None else blocks
+
+        def one(k: int) -> Share:
+            block = self.blocks[chosen[k]]
             part = g[block.first : block.first + block.rows]
             return block.rmatvec(part), float(part.sum())
 
-        parts = self.map(one, len(self.blocks))
-        return self._join([part for part, _ in parts], sum(ones for _, ones in parts))
+        return self.map(one, len(chosen))
+
+    def gathered(self, shares: Sequence[Share]) -> Vector:
+        """Return the sum of every row block's share (width)."""
+        return self._join([part for part, _ in shares], sum(ones for _, ones in shares))
 
     def normal(self, p: Vector, weights: Vector) -> Vector:
         """Return Aᵀ diag(weights) A p (width) in one pass."""
@@ -129,21 +137,25 @@ class DesignMatrix:
         return self._join([part for part, _ in parts], sum(ones for _, ones in parts))
 
     def sweep(
-        self, loss: PointwiseKernels, terms: RowTerms, x: Vector
-    ) -> tuple[float, Vector, Vector, Vector, Vector]:
-        """Return value, gradient (width), predictor, weights and model (n), in one pass."""
+        self, loss: PointwiseKernels, terms: RowTerms, x: Vector, blocks: Sequence[int] | None = None
+    ) -> tuple[float, list[Share], Vector, Vector, Vector]:
+        """Return value, shares of the gradient, predictor, weights and model (n), in one pass.
+
+        Of the row blocks numbered alone where ``blocks`` are given; the others' rows are then not filled.
+        """
+        chosen = range(len(self.blocks)) if blocks is None else blocks
         head, shift = self._split(x)
         predictor, weights, model = (np.empty(self.rows) for _ in range(3))
 
         def one(k: int) -> tuple[float, Vector, float]:
-            block = self.blocks[k]
+            block = self.blocks[chosen[k]]
             rows = slice(block.first, block.first + block.rows)
             mine = tuple(term[rows] if term.size > 1 else term for term in terms)
             return block.sweep(loss, head, shift, mine, predictor[rows], weights[rows], model[rows])  # type: ignore[arg-type]
 
-        parts = self.map(one, len(self.blocks))
-        gradient = self._join([part for _, part, _ in parts], sum(slope for _, _, slope in parts))
-        return sum(value for value, _, _ in parts), gradient, predictor, weights, model
+        parts = self.map(one, len(chosen))
+        shares = [(part, slope) for _, part, slope in parts]
+        return sum(value for value, _, _ in parts), shares, predictor, weights, model
 
     def squares(self, weights: Vector) -> Vector:
         """Return diag(Aᵀ diag(weights) A) (width)."""

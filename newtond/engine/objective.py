@@ -5,7 +5,7 @@ its pointwise form once; value, expansion and the fused sweep over A are all mad
 loss whose rows are coupled within groups, given by its kernels a group.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from newtond.engine.group_kernels import GroupKernels
 from newtond.engine.groups import Groups
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.rowblocks.partition import frozen
-from newtond.engine.state import Vector
+from newtond.engine.state import Measured, Share, Vector
 
 
 @dataclass(frozen=True)
@@ -191,13 +191,18 @@ class Penalty:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """F at x: value, exact gradient (width), predictor z and curvature (n)."""
+    """F at x: value, exact gradient (width), predictor z and curvature (n), and the gradient's shares."""
 
     x: Vector
     value: float
     gradient: Vector
     predictor: Vector
     curvature: Curvature
+    shares: Sequence[Share]
+
+    @property
+    def measured(self) -> Measured:
+        return Measured(self.x, self.shares)
 
     @property
     def finite(self) -> bool:
@@ -214,18 +219,23 @@ class Objective:
 
     def expand(self, x: Vector) -> Evaluation:
         """Return F at x with its exact gradient and its curvature: one pass over A, or two of a grouped loss."""
-        value, gradient, predictor, curvature = self._loss(x)
-        return Evaluation(
-            x, value + self.penalty.value(x), gradient + self.penalty.gradient(x), predictor, curvature
-        )
+        value, shares, predictor, curvature = self._loss(x)
+        gradient = self.design.gathered(shares) + self.penalty.gradient(x)
+        return Evaluation(x, value + self.penalty.value(x), gradient, predictor, curvature, shares)
 
-    def _loss(self, x: Vector) -> tuple[float, Vector, Vector, Curvature]:
+    def _loss(self, x: Vector) -> tuple[float, list[Share], Vector, Curvature]:
         if self.loss.fused is not None:
-            value, gradient, predictor, weights, model = self.design.sweep(*self.loss.fused, x)
-            return value, gradient, predictor, DiagonalCurvature(weights, model)
+            value, shares, predictor, weights, model = self.design.sweep(*self.loss.fused, x)
+            return value, shares, predictor, DiagonalCurvature(weights, model)
         predictor = self.design.matvec(x)
         here = self.loss.expand(predictor)
-        return here.value, self.design.rmatvec(here.gradient), predictor, here.curvature
+        return here.value, self.design.shares(here.gradient), predictor, here.curvature
+
+    def shares(self, x: Vector, blocks: Sequence[int]) -> list[Share]:
+        """Return the shares of these row blocks in the gradient of the loss at x, with the bits of ``expand``."""
+        if self.loss.fused is not None:
+            return self.design.sweep(*self.loss.fused, x, blocks)[1]
+        return self.design.shares(self.loss.expand(self.design.matvec(x)).gradient, blocks)
 
     def along(self, here: Evaluation, direction: Vector, reach: Vector, step: float) -> float:
         """Return F(x + step · direction), ``reach`` = A direction, without touching A."""

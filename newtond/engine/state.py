@@ -1,6 +1,6 @@
 """The engine's own data: input arrays, the state of a solve, what a step and a solution are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,11 @@ Inputs = Mapping[str, Csr | NDArray[np.float64]]
 """The arrays of a spec by the names that ``SolveSpec.arrays`` gives: A, b, weights, offset, row_weights …"""
 
 
+Share = tuple[Vector, float]
+"""What one row block adds to the gradient of the loss: Aᵀg (d) and the sum of g, an intercept's share."""
+ITERATES = ("x", "X", "vector", "coefficients")
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """All that continues a solve: what a checkpoint holds, and nothing else."""
@@ -38,15 +43,32 @@ class State:
     arrays: Mapping[str, NDArray[np.float64]]
     scalars: Mapping[str, float | int | str]
 
+    @property
+    def iterate(self) -> NDArray[np.float64]:
+        """The array that says where the solve stands."""
+        return next(self.arrays[name] for name in ITERATES if name in self.arrays)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Where a record was measured: x (width) and every row block's share of the gradient of the loss there."""
+
+    x: Vector
+    shares: Sequence[Share]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One iteration: its record, the state it leaves, and the reason to stop once there is one."""
+    """One iteration: its record, the state it leaves, and the reason to stop once there is one.
+
+    ``measured`` is what the record was made from, where the method sums over row blocks and has them at hand.
+    """
 
     record: Iteration
     state: State
     termination: Termination | None = None
     stopping_rule: str = ""
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,14 @@ class Attempt:
         self.number = int(folder.name)
         self._trace = os.open(folder / TRACE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
-    def append(self, record: TraceRecord) -> None:
+    def append(self, record: TraceRecord) -> bytes:
         """Append one line in one write: a reader sees it whole, or torn at the end. Raises StorageFull."""
         line = record.model_dump_json(exclude_none=True).encode() + b"\n"
         with room():
             written = os.write(self._trace, line)
         if written < len(line):
             raise StorageFull("the data directory has no room for a line of the trace")
+        return line
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint and keep the one before; the trace up to it is made durable first."""

@@ -21,7 +21,10 @@ DTYPES = frozenset({"<f8", "<i8", "<i4", "|u1", "|b1"})
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The state after an iteration, the seconds solved so far, and the reason to stop once there is one."""
+    """The state after an iteration, the seconds solved so far, and the reason to stop once there is one.
+
+    ``chain`` is the digest of the trace's last line, with which the next one goes on.
+    """
 
     iteration: int
     arrays: Mapping[str, NDArray[Any]]
@@ -31,6 +34,7 @@ class Checkpoint:
     termination: Termination | None = None
     stopping_rule: str = ""
     phases: Mapping[str, float] = field(default_factory=dict)
+    chain: str | None = None
 
 
 def encode(checkpoint: Checkpoint) -> list[bytes | memoryview]:
@@ -58,6 +62,7 @@ def _header(checkpoint: Checkpoint, arrays: Mapping[str, NDArray[Any]]) -> bytes
         "termination": checkpoint.termination,
         "stopping_rule": checkpoint.stopping_rule,
         "phases": dict(checkpoint.phases),
+        "chain": checkpoint.chain,
         "arrays": layout,
     }
     return json.dumps(header).encode() + b"\n"

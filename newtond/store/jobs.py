@@ -11,6 +11,7 @@ keys/<sha256 of the key>              the accepted job of an idempotency key
 """
 
 import hashlib
+import json
 import re
 import secrets
 import shutil
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from newtond.contract.chain import canonical
 from newtond.contract.errors import InvalidSpec, NotFound
 from newtond.contract.job import Accepted, Finished
 from newtond.contract.trace import TraceRecord
@@ -91,6 +93,10 @@ class JobStore:
     def accepted(self, job_id: str) -> Accepted:
         """Return what was asked; raises NotFound."""
         return Accepted.model_validate_json((self._folder(job_id) / ACCEPTED).read_bytes())
+
+    def inputs(self, job_id: str) -> bytes:
+        """Return the spec as it was accepted, every array by its digest, in canonical form; raises NotFound."""
+        return canonical(json.loads((self._folder(job_id) / ACCEPTED).read_bytes())["spec"])
 
     def finished(self, job_id: str) -> Finished | None:
         """Return how the job ended, None while it has not; raises NotFound."""

@@ -10,7 +10,7 @@ import pytest
 
 from newtond.contract.errors import InvalidSpec, NotFound, SetupError
 from newtond.contract.job import Accepted, Finished
-from newtond.contract.trace import TraceRecord
+from newtond.contract.trace import Iteration, TraceRecord
 from newtond.store import DataDirectory
 from newtond.store.checkpoint import Checkpoint
 from newtond.store.jobs import JobStore, new_job_id
@@ -244,3 +244,16 @@ def test_a_data_directory_of_another_format_is_refused(data: DataDirectory) -> N
     (data.path / "format").write_text("newtond data 2\n")
     with pytest.raises(SetupError):
         DataDirectory(data.path)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_number_that_is_not_finite_is_read_back_as_null(
+    data: DataDirectory, accept: Callable[..., Accepted], value: float
+) -> None:
+    job_id = accept().job_id
+    attempt = data.jobs.attempt(job_id, data.jobs.new_attempt(job_id))
+    step = Iteration(iteration=0, loss=value, gradient_norm=value, newton_decrement=value)
+    attempt.append(TraceRecord.model_construct(**dict(step), seconds=1.0, attempt=1, peak_memory=1))
+    attempt.close()
+    (read,) = data.jobs.trace(job_id)
+    assert (read.loss, read.gradient_norm, read.newton_decrement) == (None, None, None)

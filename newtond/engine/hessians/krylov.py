@@ -75,7 +75,8 @@ class SketchedHessian:
         diagonal = squares + ridge
         diagonal[diagonal <= 0.0] = 1.0
         precondition = _inverse(image, ridge + request.damping * diagonal, diagonal, noise)
-        return solve(objective, request, precondition, diagonal, SketchUse(kind=self.kind, rows=len(image)))
+        used = SketchUse(kind=self.kind, rows=len(image), **request.key._asdict())
+        return solve(objective, request, precondition, diagonal, used)
 
 
 def _without_noise(image: Matrix, squares: Vector, whole: Vector) -> tuple[Vector, float]:

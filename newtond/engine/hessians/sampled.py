@@ -47,4 +47,5 @@ class SampledHessian:
         factor, scale = factored
         vector: Vector = -scale * dpotrs(factor, scale * request.gradient, lower=1)[0]
         decrement = np.sqrt(max(-float(request.gradient @ vector), 0.0))
-        return Direction(vector, decrement, True, sketch=SketchUse(kind="leverage", rows=len(kept)))
+        used = SketchUse(kind="leverage", rows=len(kept), **request.key._asdict())
+        return Direction(vector, decrement, True, sketch=used)

@@ -40,23 +40,25 @@ def approximate_newton(
         kept = State(k, {"x": here.x}, memory.scalars())
         if direction.decrement <= rule.threshold(here.value):
             line = report.record(k, here, direction, 0.0)
-            yield Step(line, kept, "converged", rule.describe(here.value))
+            yield Step(line, kept, "converged", rule.describe(here.value), here.measured)
             return
         if memory.stall.reached:
-            yield Step(report.record(k, here, direction, 0.0), kept, *STALLED)
+            yield Step(report.record(k, here, direction, 0.0), kept, *STALLED, here.measured)
             return
         if k >= rule.max_iterations:
             line = report.record(k, here, direction, 0.0)
-            yield Step(line, kept, "max_iterations", f"{rule.max_iterations} iterations")
+            words = f"{rule.max_iterations} iterations"
+            yield Step(line, kept, "max_iterations", words, here.measured)
             return
         since = perf_counter()
         there = objective.expand(here.x + direction.vector)
         if not there.finite:
             line = report.record(k, here, direction, 0.0)
-            yield Step(line, kept, "stalled", "the whole step leads to a point that is not finite")
+            words = "the whole step leads to a point that is not finite"
+            yield Step(line, kept, "stalled", words, here.measured)
             return
         report.step_size = 1.0
         memory = replace(memory, stall=memory.stall.after(here.value, there.value, direction.decrement))
         after = State(k + 1, {"x": there.x}, memory.scalars())
-        yield Step(report.record(k, here, direction, 0.0), after)
+        yield Step(report.record(k, here, direction, 0.0), after, measured=here.measured)
         here, k = there, k + 1

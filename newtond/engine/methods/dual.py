@@ -45,7 +45,7 @@ class DualRidge:
     least = 2
 
     def __init__(self, system: LinearSystem, matrix: Csr | Matrix, seed: int) -> None:
-        self.system, self.root = system, system.root
+        self.system, self.root, self.seed = system, system.root, seed
         self.ridge = float(system.ridge[0])
         self.turned = DesignMatrix(transposed(matrix), threads=system.design.threads)
         asked = min(ROWS_AN_UNKNOWN * self.turned.width, self.turned.rows)
@@ -99,7 +99,7 @@ class DualRidge:
         if self.ones is not None:
             vector[-1] = shift
         decrement = float(np.sqrt(max(-float(here.gradient @ vector), 0.0)))
-        used = SketchUse(kind="sparse_sign", rows=self.rows)
+        used = SketchUse(kind="sparse_sign", rows=self.rows, seed=self.seed, iteration=0)
         return Correction(vector, decrement, residual=u + step, cg_iterations=found.iterations, sketch=used)
 
     def shortest(self, x: Vector) -> Vector:

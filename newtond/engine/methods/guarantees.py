@@ -150,7 +150,8 @@ class Guaranteed:
                 "condition": 1.0,
             }
             after = State(1, {"x": x}, about)
-            yield Step(self._record(state, SketchUse(kind=kind, rows=drawn)), after)
+            used = SketchUse(kind=kind, rows=drawn, seed=self.spec.solver.seed, iteration=0)
+            yield Step(self._record(state, used), after)
             state = after
         if state.iteration == 0:
             yield Step(self._record(state, None), state, "max_iterations", "0 iterations")

@@ -107,7 +107,7 @@ class Search:
 
     def _ended(self, step: Step, start: int) -> State:
         """Return the state with the end of this start taken into the account of the best."""
-        state, loss = step.state, step.record.loss
+        state, loss = step.state, np.inf if step.record.loss is None else step.record.loss
         arrays = {**state.arrays, "losses": np.append(state.arrays["losses"], loss)}
         if start > 0 and loss >= state.arrays["losses"].min():
             return replace(state, arrays=arrays)

@@ -123,14 +123,16 @@ def newton(
         if termination is not None:
             report.time("curvature", since)
             kept = State(k, {"x": here.x}, memory.scalars())
-            yield Step(report.record(k, here, direction, memory.damping), kept, termination, words)
+            yield Step(
+                report.record(k, here, direction, memory.damping), kept, termination, words, here.measured
+            )
             return
         damping = memory.damping
         if there is None:
             there, memory = _advance(objective, here, direction, memory, report)
         report.time("line_search", since)
         after = State(k + 1, {"x": there.x}, memory.scalars())
-        yield Step(report.record(k, here, direction, damping), after)
+        yield Step(report.record(k, here, direction, damping), after, measured=here.measured)
         here, k, since = there, k + 1, perf_counter()
 
 

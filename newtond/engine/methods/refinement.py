@@ -72,11 +72,12 @@ def refine(
         record = _record(k, here, correction, since, stepped=found is None)
         if found is not None:
             kept = State(k, _arrays(here.x, residual), {**about, "decrement": min(before, 1e300)})
-            yield Step(record, kept, *found)
+            yield Step(record, kept, *found, here.measured)
             return
         x = factor.shortest(here.x + correction.vector)
         before, residual, k = correction.decrement, correction.residual, k + 1
-        yield Step(record, State(k, _arrays(x, residual), {**about, "decrement": before}))
+        after = State(k, _arrays(x, residual), {**about, "decrement": before})
+        yield Step(record, after, measured=here.measured)
         here = system.objective.expand(x)
 
 

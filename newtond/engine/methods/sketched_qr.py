@@ -46,7 +46,7 @@ class SketchedQr:
     """S M diag(scale) P = Q R of numerical rank ``rank`` and condition number about ``condition``."""
 
     def __init__(self, system: LinearSystem, seed: int, rows: int | None) -> None:
-        self.system, self.least = system, 2
+        self.system, self.least, self.seed = system, 2, seed
         width, bits = system.design.width, Key(seed, 0).bits()
         asked = rows or sketch_rows(width)
         above = system.design.sparse_sign(system.root, asked, NONZEROS, bits)
@@ -110,7 +110,7 @@ class SketchedQr:
         right = self._forth(-here.gradient)
         found = conjugate_gradients(product, right, lambda r: r, ACCURACY, MOST)
         decrement = float(np.sqrt(max(float(right @ found.vector), 0.0)))
-        used = SketchUse(kind="sparse_sign", rows=self.rows)
+        used = SketchUse(kind="sparse_sign", rows=self.rows, seed=self.seed, iteration=0)
         return Correction(self._back(found.vector), decrement, cg_iterations=found.iterations, sketch=used)
 
     @cached_property
