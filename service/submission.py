@@ -7,7 +7,8 @@ job is accepted all the same: the reconciler enqueues it when Redis is back.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,7 @@ from typing import Any
 import structlog
 from anyio import to_thread
 
-from newtond.contract.array import ArrayInfo
 from newtond.contract.errors import (
-    InvalidArray,
     InvalidSpec,
     NewtondError,
     NotFound,
@@ -25,11 +24,11 @@ from newtond.contract.errors import (
     QueueUnavailable,
 )
 from newtond.contract.job import Accepted, Task
-from newtond.contract.solve import ARRAY_POINTERS, SolveSpec
+from newtond.contract.solve import ARRAY_POINTERS, SolveSpec, array_roles
 from newtond.store.jobs import new_job_id
 from service.backend import Backend
 from service.document import Document, announce, read_spec, take_inline
-from service.parsing import parse
+from service.parsing import names_in, parse
 from service.shapes import check_shapes
 from service.upload import Upload, check_room, room
 
@@ -48,13 +47,43 @@ async def resolve(
     backend: Backend, document: Document, uploads: Mapping[str, Upload], folder: Path
 ) -> SolveSpec:
     """Return the spec with every array stored and named by id; raises InvalidSpec, InvalidArray, …"""
-    announce(document, uploads)
+    announce(document, _named_by(uploads))
     inline = take_inline(document)
     spec = read_spec(document)
     _check_limits(backend, spec)
     files = dict(uploads) | await to_thread.run_sync(_write_inline, inline, folder)
-    ids = {name: (await _store(backend, name, files[name])).id for name in spec.arrays() if name in files}
+    ids: dict[str, str] = {}
+    for name in spec.arrays():
+        if name in files:
+            held = await _store(backend, name, files[name])
+            _check_groups(spec, held)
+            ids |= held
     return spec.with_arrays(ids)
+
+
+def _named_by(uploads: Mapping[str, Upload]) -> list[str]:
+    """Return the arrays that parts are sure to hold; an svmlight file is the part A and holds b too."""
+    names: list[str] = []
+    for part, upload in uploads.items():
+        held = names_in(upload)[:2] or (part,)
+        if part != held[0]:
+            detail = f"{part}: an svmlight file is A and b; send it as the part A."
+            raise InvalidSpec(detail, source={"part": part})
+        names += held
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InvalidSpec(f"{min(twice)} is given twice.", source={"part": min(twice)})
+    return names
+
+
+def _check_groups(spec: SolveSpec, held: Mapping[str, str]) -> None:
+    """Raise InvalidSpec if the qid of an svmlight file has no place in the spec, or one that is taken."""
+    if "groups" not in held or "A" not in held:
+        return
+    if spec.groups is not None:
+        raise InvalidSpec("groups is given twice: A has a qid in each line.", source={"part": "groups"})
+    if "groups" not in array_roles(spec.problem.kind):
+        detail = f"A has a qid in each line, and {spec.problem.kind} takes no groups."
+        raise InvalidSpec(detail, source={"part": "A"})
 
 
 def _check_limits(backend: Backend, spec: SolveSpec) -> None:
@@ -74,20 +103,24 @@ def _write_inline(arrays: Mapping[str, Any], folder: Path) -> dict[str, Upload]:
     return uploads
 
 
-async def _store(backend: Backend, name: str, upload: Upload) -> ArrayInfo:
-    try:
+async def _store(backend: Backend, name: str, upload: Upload) -> dict[str, str]:
+    """Store what a part holds; return the ids by the arrays' names."""
+    with _blaming(name, upload):
         stored = await parse(backend, upload)
+    return {held or name: info.id for held, (info, _) in stored.items()}
+
+
+@contextmanager
+def _blaming(name: str, upload: Upload) -> Iterator[None]:
+    """Say in every error which array it is about."""
+    try:
+        yield
     except NewtondError as error:
         raise type(error)(f"{name}: {error.detail}", source=_where(name, upload, error)) from None
-    if len(stored) != 1:
-        raise InvalidArray(
-            f"{name}: this file holds {len(stored)} arrays.", source=_where(name, upload, None)
-        )
-    return stored[0][0]
 
 
-def _where(name: str, upload: Upload, error: NewtondError | None) -> dict[str, Any]:
-    source = dict(error.source or {}) if error else {}
+def _where(name: str, upload: Upload, error: NewtondError) -> dict[str, Any]:
+    source = dict(error.source or {})
     if upload.path.suffix != INLINE:
         return {"part": name} | source
     return source | {"pointer": ARRAY_POINTERS[name] + source.get("pointer", "")}

@@ -17,6 +17,24 @@ class ArrayInfo(TypedDict):
     created_at: str
 
 
+class ArrayFile(TypedDict):
+    """What an uploaded file of several arrays held, by the names that a solve gives them."""
+
+    arrays: dict[str, ArrayInfo]
+
+
+class ArrayPicture(TypedDict):
+    """Where the nonzeros of a matrix lie, as `GET /arrays/{id}/picture` returns it; a vector is one column."""
+
+    shape: list[int]
+    nnz: int
+    rows: list[int]
+    columns: list[int]
+    counts: list[list[int]]
+    seen: int
+    exact: bool
+
+
 class ArrayRole(TypedDict):
     """What one input or result array of a problem means, and its shape in symbols such as ("n", "d")."""
 

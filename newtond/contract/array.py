@@ -59,3 +59,9 @@ class ArrayPicture(Model):
     counts: Annotated[list[list[int]], Field(description="nonzeros in each band of rows and of columns")]
     seen: Annotated[int, Field(description="entries that were looked at")]
     exact: Annotated[bool, Field(description="whether that was all; else counts are scaled up from a sample")]
+
+
+class ArrayFile(Model):
+    """What an uploaded file of several arrays held, by the names that a solve gives them."""
+
+    arrays: dict[str, ArrayInfo]

@@ -16,6 +16,7 @@ from newtond.contract.errors import NewtondError, TooLarge
 from newtond.store.arrays import ArrayStore
 from service.formats import answer, readers
 from service.formats.limits import FormatLimits
+from service.formats.options import Options
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -51,9 +52,8 @@ def _answer(request: dict[str, Any], limits: FormatLimits) -> bytes:
 
 def _parse(request: dict[str, Any], limits: FormatLimits) -> answer.Parsed:
     store = ArrayStore(Path(request["store"]))
-    arrays = readers.read(
-        Path(request["upload"]), request["format"], request["encoding"], request["duplicates"], limits
-    )
+    options = Options(**request["options"])
+    arrays = readers.read(Path(request["upload"]), request["format"], request["encoding"], options, limits)
     return [readers.put(store, array) for array in arrays]
 
 

@@ -1,15 +1,15 @@
 """Entries in any order to the canonical CSR form: sorted, without duplicates, without zeros."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from newtond.contract.errors import InvalidArray
+from service.formats.options import Duplicates
 
-Duplicates = Literal["error", "sum"]
 _SHORT = 24
 
 
@@ -60,6 +60,20 @@ def compress(entries: Entries, duplicates: Duplicates) -> Compressed:
     if row >= 0 and duplicates == "error":
         raise _duplicate(entries, row, column)
     return _finish(entries.shape, indptr, columns, values)
+
+
+def check_indices(part: NDArray[Any], name: str, limit: int, entries: int) -> NDArray[np.int32]:
+    """Return indices as int32; raises InvalidArray unless there are ``entries``, all from 0 to below ``limit``."""
+    if len(part) != entries:
+        raise InvalidArray(f"{name} has {len(part)} entries and data has {entries}.", source={"part": name})
+    outside = (part < 0) | (part >= limit)
+    if outside.any():
+        entry = int(np.argmax(outside))
+        raise InvalidArray(
+            f"{name}[{entry}] is {int(part[entry])}: outside 0 to {limit - 1}.",
+            source={"part": name, "entry": entry},
+        )
+    return part.astype(np.int32)
 
 
 def drop_zeros(matrix: Compressed) -> Compressed:

@@ -26,21 +26,23 @@ _GUESSES = (
 def refuse(text: Bytes, state: NDArray[np.int64], shape: tuple[int, int], entries: int) -> NoReturn:
     """Raise the InvalidArray of the fault that a scanner stopped at."""
     at = int(state[TOKEN])
-    why = _explain(int(state[FAULT]), _token(text, at), shape, entries)
-    _refuse_at(text, at, int(state[LINE]), why)
+    why = _explain(int(state[FAULT]), token_at(text, at), shape, entries)
+    refuse_at(text, at, int(state[LINE]), why)
 
 
 def refuse_overflow(text: Bytes, at: int, line: int) -> NoReturn:
     """Raise the InvalidArray of a number beyond the largest double."""
-    _refuse_at(text, at, line, f"{shown(_token(text, at))} is beyond the largest double")
+    refuse_at(text, at, line, f"{shown(token_at(text, at))} is beyond the largest double")
 
 
-def _refuse_at(text: Bytes, at: int, line: int, why: str) -> NoReturn:
+def refuse_at(text: Bytes, at: int, line: int, why: str) -> NoReturn:
+    """Raise the InvalidArray of a fault at a place of a block, with its line and column."""
     column = at - text[:at].tobytes().rfind(b"\n")
     raise InvalidArray(f"Line {line}: {why}.", source={"line": line, "column": column})
 
 
-def _token(text: Bytes, at: int) -> bytes:
+def token_at(text: Bytes, at: int) -> bytes:
+    """Return the start of the token at a place of a block."""
     match = re.match(rb"[^ \t\n]*", text[at : at + 256].tobytes())
     return match[0].removesuffix(b"\r") if match else b""
 
@@ -52,7 +54,7 @@ def _explain(fault: int, token: bytes, shape: tuple[int, int], entries: int) -> 
         scanner.ZERO_INDEX: "the index 0: Matrix Market counts from 1",
         scanner.ROW_OUTSIDE: f"row {word} is outside: the matrix has {shape[0]} rows",
         scanner.COLUMN_OUTSIDE: f"column {word} is outside: the matrix has {shape[1]} columns",
-        scanner.BAD_NUMBER: f"{word} is not a number{_guess(token)}",
+        scanner.BAD_NUMBER: f"{word} is not a number{guess(token)}",
         scanner.BAD_INTEGER: f"{word} is not an integer, as the banner says",
         scanner.HUGE_INTEGER: f"{word} is past 2^53: a double does not hold it exactly",
         scanner.MISSING: "the line ends too early",
@@ -63,8 +65,9 @@ def _explain(fault: int, token: bytes, shape: tuple[int, int], entries: int) -> 
     }[fault]
 
 
-def _guess(token: bytes) -> str:
-    for pattern, guess in _GUESSES:
+def guess(token: bytes) -> str:
+    """Return what may be wrong with a token that is no number, in brackets, or nothing."""
+    for pattern, cause in _GUESSES:
         if re.fullmatch(pattern, token, re.DOTALL):
-            return f" ({guess})"
+            return f" ({cause})"
     return ""

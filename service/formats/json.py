@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtond.contract.errors import InvalidArray, TooLarge
-from service.formats.coordinates import Compressed, Duplicates, Entries, compress
+from service.formats.coordinates import Compressed, Entries, compress
 from service.formats.inflate import Gzip
 from service.formats.limits import FormatLimits
+from service.formats.options import Duplicates
 
 _KEYS = ("shape", "row", "col", "value")
 

@@ -47,7 +47,7 @@ class FormatLimits:
         """Raise TooLarge unless a sparse matrix of this shape and count can be read within the limits."""
         self._check_counts(shape, entries)
         # coordinates as read, then the canonical form beside them, then two figures a column
-        self._check_memory(entries * (16 + 12) + shape[0] * 16 + shape[1] * 24)
+        self.check_memory(entries * (16 + 12) + shape[0] * 16 + shape[1] * 24)
 
     def check_dense(self, shape: tuple[int, ...]) -> None:
         """Raise TooLarge unless a dense array of this shape can be read within the limits."""
@@ -55,7 +55,7 @@ class FormatLimits:
         for length in shape:
             size *= length
         self._check_counts(shape, size)
-        self._check_memory(size * 16)
+        self.check_memory(size * 16)
 
     def _check_counts(self, shape: tuple[int, ...], entries: int) -> None:
         if max(shape) > LARGEST_DIMENSION:
@@ -63,7 +63,8 @@ class FormatLimits:
         if entries > self.entries:
             raise TooLarge(f"An array has at most {self.entries} entries; this one has {brief(entries)}.")
 
-    def _check_memory(self, needed: int) -> None:
+    def check_memory(self, needed: int) -> None:
+        """Raise TooLarge if reading takes more memory than a child may have."""
         if needed > self.memory_bytes:
             raise TooLarge(
                 f"Reading this array takes {needed / 1e9:.1f} GB of memory; "

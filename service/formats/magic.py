@@ -12,8 +12,7 @@ _FOREIGN = (
     (b"MATLAB 7.3", "MATLAB (HDF5)"),
     (b"MATLAB ", "MATLAB"),
     (b"PAR1", "Parquet"),
-    (b"ARROW1", "Arrow"),
-    (b"FEA1", "Feather"),
+    (b"FEA1", "Feather 1"),
     (b"CDF", "NetCDF"),
     (b"SIMPLE  =", "FITS"),
     (b"\x80\x02", "pickle"),
@@ -28,10 +27,10 @@ _FOREIGN = (
     (b"%PDF", "PDF"),
     (b"\x7fELF", "program"),
 )
-_OURS = ((b"\x93NUMPY", "npy"), (b"PK\x03\x04", "npz"), (b"%%MatrixMarket", "mtx"))
+_OURS = ((b"\x93NUMPY", "npy"), (b"PK\x03\x04", "npz"), (b"%%MatrixMarket", "mtx"), (b"ARROW1", "arrow"))
 _MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _LONGEST = 16
-_GZIPPED = ("mtx", "npy", "json")
+_GZIPPED = ("mtx", "npy", "svmlight", "arrow", "json")
 
 
 def encoding_of(path: Path, format: str, encoding: str | None) -> str | None:

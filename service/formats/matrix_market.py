@@ -7,7 +7,6 @@ is an error with its line and column; the count of entries is kept; of a symmetr
 triangle may be given. An ``array`` of one column is a vector (n,); a ``coordinate`` matrix stays a matrix.
 """
 
-import math
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from numpy.typing import NDArray
 
 from newtond.contract.errors import InvalidArray, UnsupportedFormat
 from service.formats import scanner
-from service.formats.coordinates import Compressed, DuplicateEntry, Duplicates, Entries, compress
-from service.formats.faults import refuse, refuse_overflow
-from service.formats.inflate import Gzip
+from service.formats.body import Body, no_deferred, round_deferred
+from service.formats.coordinates import Compressed, DuplicateEntry, Entries, compress
+from service.formats.faults import refuse
 from service.formats.limits import FormatLimits
-from service.formats.scanner import AT, DEFERRED, FAULT, FILLED, LINE, NO_FAULT
-from service.formats.text import Bytes, blocks, shown
+from service.formats.options import Duplicates
+from service.formats.scanner import AT, FAULT, FILLED, LINE, NO_FAULT
+from service.formats.text import Bytes, shown
 
 _BANNER = b"%%matrixmarket"
 _FIELDS = {
@@ -34,8 +34,6 @@ _FIELDS = {
     "integer": scanner.INTEGER,
 }
 _SYMMETRIES = {"general": scanner.GENERAL, "symmetric": scanner.SYMMETRIC, "skew-symmetric": scanner.SKEW}
-_DEFERRED = 1024
-_LONGEST_LINE = 4096
 _SHORTEST_ENTRY = {"coordinate": 4, "array": 2}
 
 
@@ -50,48 +48,11 @@ class Header:
     entries: int
 
 
-class _Body:
-    """The text after the size line, block by block, and where the scanner is in it."""
-
-    def __init__(self, path: Path, encoding: str | None, limits: FormatLimits) -> None:
-        self._source = Gzip(path, limits) if encoding == "gzip" else path.open("rb")
-        self._blocks = blocks(self._source)
-        self.text: Bytes = next(self._blocks, np.empty(0, dtype=np.uint8))
-        self.state = np.zeros(scanner.STATE, dtype=np.int64)
-        self.state[LINE] = 1
-
-    def close(self) -> None:
-        self._source.close()
-
-    def line(self) -> tuple[int, bytes] | None:
-        """The next line of the header and its number; None at the end."""
-        if self.state[AT] == len(self.text) and not self.advance():
-            return None
-        start, number = int(self.state[AT]), int(self.state[LINE])
-        length = self.text[start : start + _LONGEST_LINE].tobytes().find(b"\n")
-        if length < 0:
-            length = self.text[start:].tobytes().find(b"\n")
-        self.state[AT], self.state[LINE] = start + length + 1, number + 1
-        line = self.text[start : start + min(length, _LONGEST_LINE)].tobytes()
-        if length > _LONGEST_LINE and not line.startswith(b"%"):
-            raise InvalidArray(
-                f"Line {number}: a line of the header has at most {_LONGEST_LINE} bytes.",
-                source={"line": number},
-            )
-        return number, line.removesuffix(b"\r")
-
-    def advance(self) -> bool:
-        """Go on to the next block, if there is one."""
-        self.text = next(self._blocks, self.text[:0])
-        self.state[AT] = 0
-        return len(self.text) > 0
-
-
 def read(
     path: Path, encoding: str | None, duplicates: Duplicates, limits: FormatLimits
 ) -> Compressed | NDArray[np.float64]:
     """Read the one matrix or vector of a .mtx file; raises InvalidArray with line and column, TooLarge."""
-    with closing(_Body(path, encoding, limits)) as body:
+    with closing(Body(path, encoding, limits)) as body:
         header = _read_header(body)
         _check_size(header, path, encoding, limits)
         if header.layout == "array":
@@ -103,7 +64,7 @@ def read(
         _refuse_duplicate(error, header, entries, path, encoding, limits)
 
 
-def _read_header(body: _Body) -> Header:
+def _read_header(body: Body) -> Header:
     layout, field, symmetry = _banner(body.line())
     number, line = _first_with_content(body)
     sizes = line.split()
@@ -152,7 +113,7 @@ def _expect(holds: bool, word: bytes, why: str) -> None:
         raise InvalidArray(f"Line 1: {shown(word)} is not read here: {why}.", source={"line": 1})
 
 
-def _first_with_content(body: _Body) -> tuple[int, bytes]:
+def _first_with_content(body: Body) -> tuple[int, bytes]:
     while scanner.next_entry(body.text, body.state) == len(body.text):
         if not body.advance():
             raise InvalidArray("The file ends before its size line.")
@@ -198,7 +159,7 @@ def _check_size(header: Header, path: Path, encoding: str | None, limits: Format
         )
 
 
-def _read_coordinates(body: _Body, header: Header) -> Entries:
+def _read_coordinates(body: Body, header: Header) -> Entries:
     rows, columns = (np.empty(header.entries, dtype=np.int32) for _ in range(2))
     bits = np.empty(header.entries, dtype=np.uint64)
     shape = np.array(header.shape, dtype=np.int64)
@@ -212,7 +173,7 @@ def _read_coordinates(body: _Body, header: Header) -> Entries:
     return Entries(header.shape, rows, columns, bits.view(np.float64))
 
 
-def _read_array(body: _Body, header: Header) -> NDArray[np.float64]:
+def _read_array(body: Body, header: Header) -> NDArray[np.float64]:
     bits = np.empty(header.entries, dtype=np.uint64)
 
     def scan(text: Bytes, deferred: NDArray[np.int64]) -> None:
@@ -228,13 +189,13 @@ def _read_array(body: _Body, header: Header) -> NDArray[np.float64]:
 
 
 def _fill(
-    body: _Body, header: Header, bits: NDArray[np.uint64], scan: Callable[[Bytes, NDArray[np.int64]], None]
+    body: Body, header: Header, bits: NDArray[np.uint64], scan: Callable[[Bytes, NDArray[np.int64]], None]
 ) -> None:
     """Scan block after block until the end of the text; raises InvalidArray at the first fault."""
-    deferred = np.empty((_DEFERRED, scanner.DEFERRED_COLUMNS), dtype=np.int64)
+    deferred = no_deferred()
     while True:
         scan(body.text, deferred)
-        _round_deferred(body, deferred, bits.view(np.float64))
+        round_deferred(body, deferred, bits.view(np.float64))
         if body.state[FAULT] != NO_FAULT:
             refuse(body.text, body.state, header.shape, header.entries)
         if body.state[AT] == len(body.text) and not body.advance():
@@ -244,15 +205,6 @@ def _fill(
             f"The file ends after {body.state[FILLED]} entries: the header promises {header.entries}.",
             source={"line": int(body.state[LINE])},
         )
-
-
-def _round_deferred(body: _Body, deferred: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-    for entry, start, stop, line in deferred[: body.state[DEFERRED]].tolist():
-        number = float(body.text[start:stop].tobytes())
-        if math.isinf(number):
-            refuse_overflow(body.text, start, line)
-        values[entry] = number
-    body.state[DEFERRED] = 0
 
 
 def _mirror(entries: Entries, symmetry: int) -> Entries:
@@ -290,7 +242,7 @@ def _refuse_duplicate(
 ) -> NoReturn:
     row, column = found.place if header.symmetry == scanner.GENERAL else (max(found.place), min(found.place))
     both = np.flatnonzero((entries.rows == row) & (entries.columns == column))[:2].tolist()
-    with closing(_Body(path, encoding, limits)) as body:
+    with closing(Body(path, encoding, limits)) as body:
         _read_header(body)
         first, second = (_line_of(body, entry) for entry in both)
     raise InvalidArray(
@@ -300,7 +252,7 @@ def _refuse_duplicate(
     ) from found
 
 
-def _line_of(body: _Body, entry: int) -> int:
+def _line_of(body: Body, entry: int) -> int:
     while not (line := int(scanner.find_line(body.text, entry, body.state))):
         body.advance()
     return line

@@ -4,14 +4,26 @@ from typing import Literal, NoReturn
 
 from newtond.contract.errors import UnsupportedFormat
 
-FormatName = Literal["mtx", "npz", "npy", "json"]
-FORMATS: dict[str, FormatName] = {"mtx": "mtx", "npz": "npz", "npy": "npy", "json": "json"}
+FormatName = Literal["mtx", "npz", "npy", "svmlight", "arrow", "json"]
+FORMATS: dict[str, FormatName] = {
+    "mtx": "mtx",
+    "npz": "npz",
+    "npy": "npy",
+    "svmlight": "svmlight",
+    "arrow": "arrow",
+    "json": "json",
+}
+_ENDINGS = FORMATS | {"libsvm": "svmlight", "svm": "svmlight", "feather": "arrow", "ipc": "arrow"}
 MEDIA_TYPES: dict[str, FormatName] = {
     "text/x-matrix-market": "mtx",
     "application/x-npz": "npz",
     "application/x-npy": "npy",
+    "text/x-svmlight": "svmlight",
+    "application/vnd.apache.arrow.file": "arrow",
     "application/json": "json",
 }
+HOLDS: dict[str, tuple[str, ...]] = {"svmlight": ("A", "b", "groups")}
+"""What a file of several arrays holds, in this order; the last only if the file has it."""
 UNTOLD = frozenset(
     {"", "application/octet-stream", "application/x-www-form-urlencoded", "multipart/form-data"}
 )
@@ -35,12 +47,7 @@ _FOREIGN = {
     "pt": "pickle",
     "parquet": "Parquet",
     "vnd.apache.parquet": "Parquet",
-    "feather": "Arrow",
-    "arrow": "Arrow",
-    "vnd.apache.arrow.file": "Arrow",
-    "svmlight": "svmlight",
-    "libsvm": "svmlight",
-    "x-svmlight": "svmlight",
+    "vnd.apache.arrow.stream": "Arrow stream",
     "csv": "CSV",
     "rds": "R",
     "xlsx": "Excel",
@@ -52,15 +59,26 @@ def format_of(media_type: str | None, name: str | None = None, filename: str | N
 
     Raises UnsupportedFormat, which says what to save instead.
     """
+    if (known := known_format(media_type, name, filename)) is not None:
+        return known
+    told = _bare(media_type)
+    return _refuse_name(name or (_ending(filename) if told in UNTOLD else told.rpartition("/")[2]))
+
+
+def known_format(
+    media_type: str | None, name: str | None = None, filename: str | None = None
+) -> FormatName | None:
+    """Return the format of an upload as ``format_of`` does, None if it is not one of ours."""
     if name is not None:
-        return FORMATS.get(name) or _refuse_name(name)
-    told = (media_type or "").split(";", 1)[0].strip().lower()
-    if told in MEDIA_TYPES:
-        return MEDIA_TYPES[told]
-    ending = _ending(filename)
-    if told in UNTOLD | {"text/plain", "application/gzip"} and ending in FORMATS:
-        return FORMATS[ending]
-    return _refuse_name(ending if told in UNTOLD else told.rpartition("/")[2])
+        return FORMATS.get(name)
+    told = _bare(media_type)
+    if told in UNTOLD | {"text/plain", "application/gzip"}:
+        return _ENDINGS.get(_ending(filename))
+    return MEDIA_TYPES.get(told)
+
+
+def _bare(media_type: str | None) -> str:
+    return (media_type or "").split(";", 1)[0].strip().lower()
 
 
 def _ending(filename: str | None) -> str:

@@ -144,19 +144,22 @@ def read_values(source: Source, header: Header, dtype: np.dtype[Any]) -> NDArray
     return values
 
 
-def as_doubles(array: NDArray[Any], part: str | None = None) -> NDArray[np.float64]:
-    """Convert numbers of any type to float64 in C order, each exactly; raises InvalidArray with its place."""
+def as_doubles(array: NDArray[Any], part: str | None = None, before: int = 0) -> NDArray[np.float64]:
+    """Convert numbers of any type to float64 in C order, each exactly; raises InvalidArray with its place.
+
+    The first of them is number ``before`` of its ``part``, which an error may name.
+    """
     if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
-        _refuse(array, ~finite, "is not finite", part)
+        _refuse(array, ~finite, "is not finite", part, before)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
         inexact = (array > 2**53) | (array < -(2**53)) if array.dtype.kind == "i" else array > 2**53
         if inexact.any():
-            _refuse(array, inexact, "is past 2^53: a double does not hold it exactly", part)
+            _refuse(array, inexact, "is past 2^53: a double does not hold it exactly", part, before)
     return np.ascontiguousarray(array, dtype="<f8")
 
 
-def _refuse(array: NDArray[Any], bad: NDArray[np.bool_], why: str, part: str | None) -> None:
+def _refuse(array: NDArray[Any], bad: NDArray[np.bool_], why: str, part: str | None, before: int) -> None:
     place = [int(index) for index in np.unravel_index(int(np.argmax(bad)), array.shape)]
-    entry = place if len(place) > 1 else place[0]
+    entry = place if len(place) > 1 else before + place[0]
     where = f"{part}{[entry]}" if part else f"The value at {place}"
     raise InvalidArray(f"{where} {why}.", source={"part": part, "entry": entry} if part else {"entry": entry})

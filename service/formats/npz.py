@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from newtond.contract.errors import InvalidArray, TooLarge, UnsupportedFormat
 from newtond.store.canonical import check_indptr
 from service.formats import npy
-from service.formats.coordinates import Compressed, Duplicates, Entries, compress
+from service.formats.coordinates import Compressed, Entries, check_indices, compress
 from service.formats.limits import FormatLimits
+from service.formats.options import Duplicates
 from service.formats.text import shown
 
 _COMPRESSED = {"indptr", "indices", "data"}
@@ -143,11 +144,11 @@ def _entries(
     parts = {name: _vector(archive, members, name, shape, limits) for name in sorted(names)}
     values = npy.as_doubles(parts["data"], "data")
     if layout == "coo":
-        rows = _indices(parts["row"], "row", shape[0], len(values))
-        return Entries(shape, rows, _indices(parts["col"], "col", shape[1], len(values)), values)
+        rows = check_indices(parts["row"], "row", shape[0], len(values))
+        return Entries(shape, rows, check_indices(parts["col"], "col", shape[1], len(values)), values)
     major, minor = shape if layout == "csr" else shape[::-1]
     outer = _expand(parts["indptr"], major, len(values))
-    inner = _indices(parts["indices"], "indices", minor, len(values))
+    inner = check_indices(parts["indices"], "indices", minor, len(values))
     return Entries(shape, outer, inner, values) if layout == "csr" else Entries(shape, inner, outer, values)
 
 
@@ -168,19 +169,6 @@ def _vector(
         if name != "data" and dtype.kind not in "iu":
             raise InvalidArray(f"The part {name} is not of integers.", source={"part": name})
         return npy.read_values(source, header, dtype)
-
-
-def _indices(part: NDArray[Any], name: str, limit: int, entries: int) -> NDArray[np.int32]:
-    if len(part) != entries:
-        raise InvalidArray(f"{name} has {len(part)} entries and data has {entries}.", source={"part": name})
-    outside = (part < 0) | (part >= limit)
-    if outside.any():
-        entry = int(np.argmax(outside))
-        raise InvalidArray(
-            f"{name}[{entry}] is {int(part[entry])}: outside 0 to {limit - 1}.",
-            source={"part": name, "entry": entry},
-        )
-    return part.astype(np.int32)
 
 
 def _expand(indptr: NDArray[Any], major: int, entries: int) -> NDArray[np.int32]:

@@ -20,6 +20,7 @@ from newtond.contract.errors import InvalidArray, NewtondError, TooLarge, Unavai
 from service.formats import answer
 from service.formats.answer import Parsed
 from service.formats.limits import FormatLimits
+from service.formats.options import NO_OPTIONS, Options
 
 _READ = 1 << 16
 _ROOT = Path(__file__).parents[2]
@@ -71,18 +72,18 @@ class Sandbox:
         format: str,
         *,
         encoding: Literal["gzip"] | None = None,
-        duplicates: Literal["error", "sum"] = "error",
+        options: Options = NO_OPTIONS,
     ) -> Parsed:
         """Store the arrays of an uploaded file; return each with whether it is new.
 
-        Raises InvalidArray with its place, UnsupportedFormat, TooLarge, StorageFull; Unavailable if the child
-        was killed from outside.
+        Raises InvalidArray with its place, InvalidSpec, UnsupportedFormat, TooLarge, StorageFull; Unavailable
+        if the child was killed from outside.
         """
         request = {
             "upload": str(upload),
             "format": format,
             "encoding": encoding,
-            "duplicates": duplicates,
+            "options": asdict(options),
             "store": str(self._data_dir / "arrays"),
             "limits": asdict(self._limits),
         }

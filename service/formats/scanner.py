@@ -44,24 +44,28 @@ LONGEST = 4096
 
 
 @njit(cache=True, inline="always")
-def _skip_blanks(text: Any, at: int) -> int:
+def skip_blanks(text: Any, at: int) -> int:
+    """Return the next place that is neither a blank nor a tab."""
     while text[at] == 32 or text[at] == 9:
         at += 1
     return at
 
 
 @njit(cache=True, inline="always")
-def _is_end(text: Any, at: int) -> Any:
+def is_end(text: Any, at: int) -> Any:
+    """Say whether a line ends here, in LF or CRLF."""
     return text[at] == 10 or (text[at] == 13 and text[at + 1] == 10)
 
 
 @njit(cache=True, inline="always")
-def _ends_token(text: Any, at: int) -> Any:
-    return text[at] == 32 or text[at] == 9 or _is_end(text, at)
+def ends_token(text: Any, at: int) -> Any:
+    """Say whether a token that comes up to here ends here."""
+    return text[at] == 32 or text[at] == 9 or is_end(text, at)
 
 
 @njit(cache=True)
-def _next_line(text: Any, at: int) -> int:
+def next_line(text: Any, at: int) -> int:
+    """Return where the next line starts."""
     while text[at] != 10:
         at += 1
     return at + 1
@@ -73,10 +77,10 @@ def next_entry(text: Any, state: Any) -> Any:
     at, stop = state[AT], len(text)
     while at < stop:
         state[AT] = at
-        at = _skip_blanks(text, at)
-        if text[at] != 37 and not _is_end(text, at):
+        at = skip_blanks(text, at)
+        if text[at] != 37 and not is_end(text, at):
             return at
-        at = _next_line(text, at)
+        at = next_line(text, at)
         state[LINE] += 1
     state[AT] = stop
     return at
@@ -90,15 +94,15 @@ def _index(text: Any, at: int, limit: int, outside: int) -> tuple[int, int, int]
         if index <= limit:
             index = index * 10 + (text[at] - 48)
         at += 1
-    if at == first or not _ends_token(text, at):
-        return 0, at, MISSING if _is_end(text, first) else BAD_INDEX
+    if at == first or not ends_token(text, at):
+        return 0, at, MISSING if is_end(text, first) else BAD_INDEX
     if index == 0:
         return 0, at, ZERO_INDEX
     return index, at, outside if index > limit else NO_FAULT
 
 
 @njit(cache=True)
-def _is_integer(text: Any, at: int) -> int:
+def is_integer(text: Any, at: int) -> int:
     """NO_FAULT, or why the token is not an integer that a double holds exactly."""
     if text[at] == 45 or text[at] == 43:
         at += 1
@@ -107,24 +111,24 @@ def _is_integer(text: Any, at: int) -> int:
         if number <= _LARGEST_EXACT:
             number = number * 10 + (text[at] - 48)
         at += 1
-    if at == first or not _ends_token(text, at):
+    if at == first or not ends_token(text, at):
         return BAD_INTEGER
     return HUGE_INTEGER if number > _LARGEST_EXACT else NO_FAULT
 
 
 @njit(cache=True)
-def _value(
+def read_value(
     text: Any, at: int, field: int, bits: Any, entry: int, deferred: Any, state: Any
 ) -> tuple[int, int]:
     """Read entry's value into ``bits``, or defer it; return where it ends and the fault."""
-    if _is_end(text, at):
+    if is_end(text, at):
         return at, MISSING
     if field == INTEGER:
-        fault = _is_integer(text, at)
+        fault = is_integer(text, at)
         if fault != NO_FAULT:
             return at, fault
     verdict, end, negative, magnitude = read_decimal(text, at)
-    if verdict == NOT_A_NUMBER or not _ends_token(text, end) or end - at > LONGEST:
+    if verdict == NOT_A_NUMBER or not ends_token(text, end) or end - at > LONGEST:
         return at, BAD_NUMBER
     if verdict == EXACT:
         bits[entry] = magnitude | _SIGN if negative else magnitude
@@ -139,14 +143,14 @@ def _value(
 def _end_line(text: Any, at: int, fault: int, state: Any) -> bool:
     """Go on to the next line, unless there was a fault or more stands on this one: then stop there."""
     if fault == NO_FAULT:
-        at = _skip_blanks(text, at)
-        if not _is_end(text, at):
+        at = skip_blanks(text, at)
+        if not is_end(text, at):
             fault = SURPLUS
     if fault != NO_FAULT:
         state[FAULT] = fault
         state[TOKEN] = at
         return False
-    state[AT] = _next_line(text, at)
+    state[AT] = next_line(text, at)
     state[FILLED] += 1
     state[LINE] += 1
     return True
@@ -160,7 +164,7 @@ def _place(
     row, end, fault = _index(text, at, shape[0], ROW_OUTSIDE)
     if fault != NO_FAULT:
         return at, fault
-    at = _skip_blanks(text, end)
+    at = skip_blanks(text, end)
     column, end, fault = _index(text, at, shape[1], COLUMN_OUTSIDE)
     if fault == NO_FAULT and symmetry != GENERAL and column > row:
         fault = ABOVE_DIAGONAL
@@ -169,7 +173,7 @@ def _place(
     if fault != NO_FAULT:
         return at, fault
     rows[entry], columns[entry] = row - 1, column - 1
-    return _skip_blanks(text, end), NO_FAULT
+    return skip_blanks(text, end), NO_FAULT
 
 
 @njit(cache=True)
@@ -194,7 +198,7 @@ def scan_coordinates(
             if fault == NO_FAULT and field == PATTERN:
                 bits[entry] = _ONE
             elif fault == NO_FAULT:
-                at, fault = _value(text, at, field, bits, entry, deferred, state)
+                at, fault = read_value(text, at, field, bits, entry, deferred, state)
         if not _end_line(text, at, fault, state):
             break
 
@@ -207,7 +211,7 @@ def scan_values(text: Any, field: int, bits: Any, deferred: Any, state: Any) -> 
         if at == len(text):
             break
         if entry < len(bits):
-            at, fault = _value(text, at, field, bits, entry, deferred, state)
+            at, fault = read_value(text, at, field, bits, entry, deferred, state)
         if not _end_line(text, at, fault, state):
             break
 
@@ -221,6 +225,6 @@ def find_line(text: Any, entry: int, state: Any) -> Any:
             return 0
         if state[FILLED] == entry:
             return state[LINE]
-        state[AT] = _next_line(text, at)
+        state[AT] = next_line(text, at)
         state[FILLED] += 1
         state[LINE] += 1

@@ -5,27 +5,34 @@ from typing import Annotated, Literal
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from newtond.contract.array import ArrayInfo, ArrayPicture
-from newtond.contract.errors import InvalidArray
+from newtond.contract.array import ArrayFile, ArrayInfo, ArrayPicture
 from service import responses
 from service.backend import Backend, backend
-from service.formats.media_type import MEDIA_TYPES
+from service.formats.media_type import MEDIA_TYPES, FormatName
+from service.formats.options import Options
 from service.parameters import ArrayIdPath
-from service.parsing import parse
+from service.parsing import Stored, parse
 from service.picture import picture
 from service.upload import Upload, check_room, save_stream, staging
 
 router = APIRouter(prefix="/arrays", tags=["arrays"])
 TheBackend = Annotated[Backend, Depends(backend)]
 Format = Annotated[
-    Literal["mtx", "npz", "npy", "json"] | None,
+    FormatName | None,
     Query(description="the format, where Content-Type does not say it"),
 ]
 Duplicates = Annotated[
     Literal["error", "sum"], Query(description="what to do with entries at the same place of a sparse matrix")
 ]
+IndexBase = Annotated[
+    int | None, Query(ge=0, le=1, description="of svmlight: what the first column is called, 1 unless said")
+]
+Dimension = Annotated[
+    int | None,
+    Query(ge=1, lt=2**31, description="of the matrix, where its file does not say it: svmlight, Arrow"),
+]
 STORED = {
-    "model": ArrayInfo,
+    "model": ArrayInfo | ArrayFile,
     "headers": responses.LOCATION | responses.REQUEST_ID,
     "description": "The array is stored.",
 }
@@ -42,7 +49,7 @@ BODY = {
     "",
     summary="Upload a matrix or a vector",
     status_code=201,
-    response_model=ArrayInfo,
+    response_model=ArrayInfo | ArrayFile,
     responses=responses.merged(
         {201: STORED, 200: STORED | {"description": "The same array was stored already."}},
         responses.problems(400, 411, 413, 415, 422, 503, 507),
@@ -50,24 +57,38 @@ BODY = {
     openapi_extra=BODY,
 )
 async def upload_array(
-    request: Request, backend: TheBackend, format: Format = None, duplicates: Duplicates = "error"
+    request: Request,
+    backend: TheBackend,
+    format: Format = None,
+    duplicates: Duplicates = "error",
+    index_base: IndexBase = None,
+    rows: Dimension = None,
+    columns: Dimension = None,
 ) -> Response:
-    """The media type or `?format=` names the format; the id is a digest of the array, whatever its format."""
+    """The media type or `?format=` names the format; the id is a digest of the array, whatever its format.
+
+    An svmlight file is two arrays or three: the answer is `{"arrays": {"A": …, "b": …}}`, with `groups` where its
+    lines have a qid, and `Location` is A's.
+    """
     await to_thread.run_sync(check_room, backend.settings)
+    options = Options(duplicates, index_base, rows, columns)
     with staging(backend.incoming) as folder:
         headers = request.headers
         upload = Upload(
             folder / "body", headers.get("content-type"), encoding=headers.get("content-encoding")
         )
         backend.metrics.count_upload(await save_stream(request.stream(), upload.path))
-        stored = await parse(backend, upload, format=format, duplicates=duplicates)
-    if len(stored) != 1:
-        raise InvalidArray(f"This file holds {len(stored)} arrays; upload them one by one.")
-    info, is_new = stored[0]
+        stored = await parse(backend, upload, format=format, options=options)
+    return _answer(stored)
+
+
+def _answer(stored: Stored) -> Response:
+    infos = {name: info for name, (info, _) in stored.items()}
+    first = next(iter(infos.values()))
     return Response(
-        info.model_dump_json(),
-        201 if is_new else 200,
-        headers={"Location": f"/arrays/{info.id}"},
+        (first if "" in infos else ArrayFile(arrays=infos)).model_dump_json(),
+        201 if any(is_new for _, is_new in stored.values()) else 200,
+        headers={"Location": f"/arrays/{first.id}"},
         media_type="application/json",
     )
 

@@ -1,5 +1,6 @@
 """Results: the scalars and the certificate as one resource, every array as one more."""
 
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Response
@@ -10,6 +11,7 @@ from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Result, ResultArray
 from newtond.store.arrays import StoredArray
 from service import responses
+from service.arrow_file import array_arrow
 from service.backend import Backend, backend
 from service.byte_range import requested_range
 from service.download import file_response
@@ -21,8 +23,15 @@ from service.tables import NamedArray, array_csv, array_json, array_matrix_marke
 router = APIRouter(prefix="/jobs", tags=["results"])
 TheBackend = Annotated[Backend, Depends(backend)]
 NPY, MTX, CSV, JSON = "application/x-npy", "text/x-matrix-market", "text/csv", "application/json"
-WRITERS = {MTX: array_matrix_market, CSV: array_csv, JSON: array_json}
-SUFFIXES = {NPY: "npy", MTX: "mtx", CSV: "csv", JSON: "json"}
+ARROW = "application/vnd.apache.arrow.file"
+Writer = Callable[[NamedArray], Iterator[str] | Iterator[bytes]]
+WRITERS: dict[str, Writer] = {
+    MTX: array_matrix_market,
+    CSV: array_csv,
+    JSON: array_json,
+    ARROW: array_arrow,
+}
+SUFFIXES = {NPY: "npy", MTX: "mtx", CSV: "csv", JSON: "json", ARROW: "arrow"}
 
 
 @router.get(
@@ -72,7 +81,7 @@ def get_result_array(
     if_range: Annotated[str | None, Header()] = None,
     range: Annotated[str | None, Header(description="of the .npy file, one range of bytes")] = None,
 ) -> Response:
-    """`Accept` chooses: .npy (the default, also by `Range`), Matrix Market, CSV (with column names), JSON."""
+    """`Accept` chooses: .npy (the default, also by `Range`), Matrix Market, CSV (with column names), JSON, Arrow."""
     result = _result(backend, job_id)
     if name not in result.arrays:
         raise NotFound("This result has no array of that name; it has " + ", ".join(result.arrays) + ".")
@@ -82,8 +91,8 @@ def get_result_array(
         return Response(status_code=304, headers=headers)
     stored = _open(backend, result.arrays[name])
     if media_type != NPY:
-        text = WRITERS[media_type](_named(backend, job_id, result, name, stored))
-        return StreamingResponse(text, headers=headers, media_type=media_type)
+        pieces = WRITERS[media_type](_named(backend, job_id, result, name, stored))
+        return StreamingResponse(pieces, headers=headers, media_type=media_type)
     path = backend.arrays.path(stored.id)
     part = range if if_range in (None, headers["ETag"]) else None
     size = path.stat().st_size

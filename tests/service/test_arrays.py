@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.io
 import scipy.sparse
@@ -29,6 +30,14 @@ def npz() -> bytes:
     return file.getvalue()
 
 
+def arrow() -> bytes:
+    file, matrix = io.BytesIO(), MATRIX.tocoo()
+    table = pa.table({"row": matrix.row, "col": matrix.col, "value": matrix.data})
+    with pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return file.getvalue()
+
+
 COORDINATES = {"shape": [2, 3], "row": [0, 0, 1], "col": [0, 2, 2], "value": [1.0, 2.5, -1]}
 UPLOADS = {
     "mtx": ({"Content-Type": "text/x-matrix-market"}, {}, mtx()),
@@ -39,6 +48,12 @@ UPLOADS = {
     ),
     "npz": ({"Content-Type": "application/x-npz"}, {}, npz()),
     "json": ({"Content-Type": "application/json"}, {}, json.dumps(COORDINATES).encode()),
+    "arrow": (
+        {"Content-Type": "application/vnd.apache.arrow.file; rows=2; columns=3"},
+        {},
+        arrow(),
+    ),
+    "arrow by query": ({}, {"format": "arrow", "rows": 2, "columns": 3}, arrow()),
     "curl": ({"Content-Type": "application/x-www-form-urlencoded"}, {"format": "mtx"}, mtx()),
 }
 
@@ -53,6 +68,51 @@ def test_one_matrix_in_every_format_is_one_array(idle: httpx.Client) -> None:
     info = idle.get(location).json()
     assert (info["shape"], info["nnz"], info["format"], info["empty_columns"]) == ([2, 3], 3, "csr", 1)
     assert info == answers[0].json()
+
+
+SVMLIGHT = b"1.5 1:1 3:2.5 # the first\n-2 3:-1\n"
+
+
+def test_an_svmlight_file_is_two_arrays(idle: httpx.Client) -> None:
+    headers = {"Content-Type": "text/x-svmlight"}
+    answer = idle.post("/arrays", content=SVMLIGHT, headers=headers)
+    arrays = answer.json()["arrays"]
+    assert (answer.status_code, list(arrays)) == (201, ["A", "b"])
+    assert answer.headers["location"] == f"/arrays/{arrays['A']['id']}"
+    assert idle.post("/arrays", content=mtx(), params={"format": "mtx"}).json() == arrays["A"]
+    assert (arrays["b"]["shape"], arrays["b"]["format"]) == ([2], "dense")
+    again = idle.post("/arrays", content=SVMLIGHT, headers=headers)
+    assert (again.status_code, again.json()) == (200, answer.json())
+
+
+def test_what_an_svmlight_file_leaves_open_is_said_by_parameter(idle: httpx.Client) -> None:
+    query = {"format": "svmlight", "index_base": 0, "columns": 9}
+    answer = idle.post("/arrays", content=b"1 qid:2 0:4\n", params=query)
+    arrays = answer.json()["arrays"]
+    assert list(arrays) == ["A", "b", "groups"]
+    assert arrays["A"]["shape"] == [1, 9]
+    typed = {"Content-Type": "text/x-svmlight; index_base=0; columns=9"}
+    assert idle.post("/arrays", content=b"1 qid:2 0:4\n", headers=typed).json() == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("query", "content_type"),
+    [
+        ({"format": "npy", "columns": 3}, None),
+        ({"format": "svmlight", "rows": 3}, None),
+        ({"format": "svmlight", "index_base": 2}, None),
+        ({"format": "svmlight", "columns": 0}, None),
+        ({}, "text/x-svmlight; columns=many"),
+        ({}, "text/x-svmlight; columns=3; columns=4"),
+        ({"columns": 4}, "text/x-svmlight; columns=3"),
+        ({}, "application/x-npy; columns=3"),
+    ],
+)
+def test_an_option_out_of_place_is_refused(
+    idle: httpx.Client, query: dict[str, str | int], content_type: str | None
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    refusal(idle.post("/arrays", content=SVMLIGHT, params=query, headers=headers), 422)
 
 
 def test_a_chunked_upload(idle: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""Results: one resource, its arrays in four formats, by range, and gone when deleted."""
+"""Results: one resource, its arrays in five formats, by range, and gone when deleted."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.io
 
@@ -34,12 +35,18 @@ def test_the_result_links_to_its_arrays(working: httpx.Client, job_id: str) -> N
 
 
 @pytest.mark.parametrize("name", ["x", "fitted"])
-def test_four_formats_say_the_same_bits(working: httpx.Client, job_id: str, name: str) -> None:
+def test_five_formats_say_the_same_bits(working: httpx.Client, job_id: str, name: str) -> None:
     exact = np.load(io.BytesIO(fetch(working, job_id, name).content))
     body = fetch(working, job_id, name, Accept="application/json").json()
     assert np.array_equal(body["values"], exact)
     market = fetch(working, job_id, name, Accept="text/x-matrix-market").content
     assert np.array_equal(scipy.io.mmread(io.BytesIO(market)).ravel(), exact)
+    file = fetch(working, job_id, name, Accept="application/vnd.apache.arrow.file").content
+    table = pa.ipc.open_file(io.BytesIO(file)).read_all()
+    assert np.array_equal(table.column(name).to_numpy(), exact)
+    assert working.post("/arrays", content=file, params={"format": "arrow"}).json()["shape"] == list(
+        exact.shape
+    )
     rows = list(csv.reader(io.StringIO(fetch(working, job_id, name, Accept="text/csv").text)))
     assert np.array_equal([float(value) for _, value in rows[1:]], exact)
     assert rows[0] == (["name", "x"] if name == "x" else ["row", "fitted"])
@@ -52,8 +59,9 @@ def test_columns_keep_their_names(working: httpx.Client, job_id: str) -> None:
 
 def test_each_representation_has_its_tag(working: httpx.Client, job_id: str) -> None:
     kinds = ("application/x-npy", "text/x-matrix-market", "text/csv", "application/json")
+    kinds += ("application/vnd.apache.arrow.file",)
     tags = [fetch(working, job_id, Accept=kind).headers["etag"] for kind in kinds]
-    assert len(set(tags)) == 4
+    assert len(set(tags)) == 5
     for kind, tag in zip(kinds, tags, strict=True):
         assert fetch(working, job_id, Accept=kind, **{"If-None-Match": tag}).status_code == 304
 

@@ -113,6 +113,50 @@ def test_three_ways_in_are_one_solve(working: httpx.Client) -> None:
     assert jobs[2]["inputs"] == ids
 
 
+def svmlight(A: Any, b: Any, groups: Any = None) -> str:
+    lines = []
+    for i, row in enumerate(np.asarray(A, dtype=float)):
+        query = f" qid:{groups[i]}" if groups is not None else ""
+        lines.append(f"{b[i]!r}{query} " + " ".join(f"{j}:{v!r}" for j, v in enumerate(row.tolist(), 1)))
+    return "\n".join(lines)
+
+
+def test_an_svmlight_part_brings_target_and_groups_along(working: httpx.Client) -> None:
+    body = example()
+    spec = {name: value for name, value in body.items() if name not in ("A", "b")}
+    part = ("A", svmlight(body["A"], body["b"]), "text/x-svmlight")
+    answer = working.post("/solve", files={"spec": (None, json.dumps(spec)), "A": part})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["inputs"]["b"] == submit(working)["inputs"]["b"]
+    assert finish(working, answer.json()["id"])["converged"]
+    ranked = example("softmax")
+    rows = np.asarray(ranked["A"])
+    groups = [i // (len(rows) // 2) for i in range(len(rows))]
+    part = ("A.libsvm", svmlight(rows, ranked["b"], groups), "text/plain")
+    spec = {name: value for name, value in ranked.items() if name not in ("A", "b", "groups")}
+    answer = working.post("/solve", files={"spec": (None, json.dumps(spec)), "A": part})
+    assert answer.status_code == 202, answer.text
+    assert sorted(answer.json()["inputs"]) == ["A", "b", "groups"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text", "more", "words"),
+    [
+        ("hyperbolic", "b", "1 1:1\n", {"A": [[1.0]]}, "send it as the part A"),
+        ("hyperbolic", "A", "1 1:1\n", {"b": [1.0]}, "given twice"),
+        ("hyperbolic", "A", "1 qid:1 1:1\n", {}, "takes no groups"),
+        ("softmax", "A", "1 qid:1 1:1\n", {"groups": [1]}, "groups is given twice"),
+        ("hyperbolic", "A", "1 1:x\n", {}, "A: Line 1: `x` is not a number"),
+    ],
+)
+def test_an_svmlight_part_refused(
+    idle: httpx.Client, kind: str, name: str, text: str, more: dict[str, Any], words: str
+) -> None:
+    spec = {"problem": example(kind)["problem"]} | more
+    files: dict[str, Any] = {"spec": (None, json.dumps(spec)), name: (name, text, "text/x-svmlight")}
+    assert words in refusal(idle.post("/solve", files=files), 422)["detail"]
+
+
 def test_every_array_field_comes_as_a_part(idle: httpx.Client) -> None:
     spec = {"problem": {"kind": "hyperbolic", "function": "exp"}, "regulariser": {"ridge": 0.5}}
     parts = {"A": np.eye(3), "b": np.ones(3), "w": [1, 2, 3], "offset": [3, 2, 1], "row_weights": [1, 1, 2]}

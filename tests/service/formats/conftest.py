@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from newtond.store.arrays import ArrayStore
 from service.formats.limits import FormatLimits
+from service.formats.options import Options
 from service.formats.sandbox import Sandbox
 
 SMALL = replace(FormatLimits(), memory_bytes=2_000_000_000, cpu_seconds=20, seconds=60.0)
@@ -41,7 +42,7 @@ def parse(sandbox, tmp_path_factory):
     def parse(content, format, *, compress=False, **options):
         upload.write_bytes(gzip.compress(content) if compress else content)
         encoding = {"encoding": "gzip"} if compress else {}
-        ((info, _),) = asyncio.run(sandbox.parse(upload, format, **encoding, **options))
+        ((info, _),) = asyncio.run(sandbox.parse(upload, format, **encoding, options=Options(**options)))
         return info
 
     return parse

@@ -339,7 +339,7 @@ FOREIGN = {
     "MATLAB 7.3": (b"MATLAB 7.3 MAT-file" + b" " * 90, "MATLAB (HDF5) files are not read"),
     "pickle": (pickle.dumps(np.eye(2)), "pickle files are not read"),
     "Parquet": (b"PAR1" + b"\0" * 40, "Parquet files are not read"),
-    "Arrow": (b"ARROW1\0\0" + b"\0" * 40, "Arrow files are not read"),
+    "Feather 1": (b"FEA1" + b"\0" * 40, "Feather 1 files are not read"),
     "xz": (b"\xfd7zXZ\0" + b"\0" * 40, "xz files are not read"),
 }
 TABLES = (("mtx", MTX), ("npy", NPY), ("npz", NPZ), ("json", JSON), ("mtx", FOREIGN), ("npy", FOREIGN))

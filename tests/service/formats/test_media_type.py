@@ -19,6 +19,10 @@ from service.formats.media_type import format_of
         (("text/plain", None, "A.mtx"), "mtx"),
         (("application/x-www-form-urlencoded", "npz", "x"), "npz"),
         (("application/x-npy", None, "A.mtx"), "npy"),
+        (("text/x-svmlight; index_base=0",), "svmlight"),
+        (("application/vnd.apache.arrow.file",), "arrow"),
+        (("text/plain", None, "news20.libsvm.gz"), "svmlight"),
+        ((None, None, "A.feather"), "arrow"),
     ],
 )
 def test_what_is_told_is_understood(told, format):
@@ -37,7 +41,7 @@ def test_what_is_told_is_understood(told, format):
         (("application/vnd.apache.parquet",), "Parquet files are not read"),
         (("text/csv",), "CSV files are not read"),
         ((None, "../../etc/passwd"), "Say the format"),
-        (("text/x-svmlight",), "svmlight files are not read"),
+        (("application/vnd.apache.arrow.stream",), "Arrow stream files are not read"),
     ],
 )
 def test_what_is_not_read_is_refused_with_what_to_save(told, words):
