@@ -170,6 +170,15 @@ class ProblemDetail(TypedDict):
     request_id: NotRequired[str | None]
 
 
+class Seal(TypedDict):
+    """What `finished.json` says of the whole chain; its `digest` is of the other three."""
+
+    inputs: str
+    chain: str
+    result: str
+    digest: str
+
+
 class Job(TypedDict):
     """The resource of `GET /jobs/{id}`."""
 
@@ -199,6 +208,7 @@ class Job(TypedDict):
     warnings: NotRequired[list[str]]
     error: NotRequired[ProblemDetail | None]
     plan: NotRequired[Plan | None]
+    seal: NotRequired[Seal | None]
     links: NotRequired[dict[str, str]]
 
 
@@ -236,6 +246,16 @@ class Limits(TypedDict):
     plan_seconds: float
     page_size: int
     parallel_parses: int
+
+
+class Link(TypedDict):
+    """What a line carries besides its numbers, and what the next line's `previous` is a digest of with them."""
+
+    previous: str
+    inputs: str
+    x: str
+    point: NotRequired[str | None]
+    gradients: NotRequired[str | None]
 
 
 class PowerProblem(TypedDict):
@@ -334,6 +354,8 @@ class SketchUse(TypedDict):
 
     kind: Literal["sparse_sign", "srht", "gaussian", "leverage", "count_sketch", "uniform"]
     rows: int
+    seed: NotRequired[int | None]
+    iteration: NotRequired[int | None]
 
 
 class SoftmaxProblem(TypedDict):
@@ -405,11 +427,11 @@ class SolveSpec(TypedDict):
 
 
 class TraceRecord(TypedDict):
-    """One line of `trace.ndjson`: an iteration and where and when it ran."""
+    """One line of `trace.ndjson`: an iteration, its link to the line before, and where and when it ran."""
 
     iteration: int
-    loss: float
-    gradient_norm: float
+    loss: NotRequired[float | None]
+    gradient_norm: NotRequired[float | None]
     newton_decrement: NotRequired[float | None]
     step_size: NotRequired[float | None]
     line_search_evaluations: NotRequired[int]
@@ -418,6 +440,7 @@ class TraceRecord(TypedDict):
     damping: NotRequired[float | None]
     note: NotRequired[str | None]
     phases: NotRequired[dict[str, float]]
+    link: NotRequired[Link | None]
     seconds: float
     attempt: int
     peak_memory: int
