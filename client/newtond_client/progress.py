@@ -35,8 +35,8 @@ class Forecast:
 
     def add(self, record: TraceRecord) -> None:
         """Take an iteration into account; one without a decrement says nothing of the end."""
-        decrement, loss = record.get("newton_decrement"), record["loss"]
-        if decrement and decrement > 0 and loss > 0:
+        decrement, loss = record.get("newton_decrement"), record.get("loss")
+        if decrement and loss and decrement > 0 and loss > 0:
             self.points.append((record["seconds"], math.log(decrement / math.sqrt(2 * loss))))
 
     def fraction(self) -> float | None:

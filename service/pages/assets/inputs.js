@@ -6,7 +6,10 @@ import { parsed } from "./fields.js";
 import { bytes, shape, short } from "./format.js";
 import { showProblem } from "./shell.js";
 
-const FORMATS = ["mtx", "npz", "npy", "json", "svm", "svmlight", "libsvm", "parquet", "arrow", "feather", "csv", "tsv"];
+const FORMATS = {
+  mtx: "mtx", npz: "npz", npy: "npy", json: "json", arrow: "arrow", feather: "arrow", ipc: "arrow",
+  svmlight: "svmlight", libsvm: "svmlight", svm: "svmlight",
+};
 const ID = /^sha256:[0-9a-f]{64}$/;
 
 /** Return an array as JSON, a row a line. */
@@ -55,7 +58,9 @@ export class ArrayInput {
       words.textContent = sent < size ? `${bytes(sent)} of ${bytes(size)}` : "sent; the server reads it";
     };
     try {
-      const info = await upload(`/arrays${query(file.name)}`, file, encoding(file.name), progress);
+      const answer = await upload(`/arrays${query(file.name)}`, file, encoding(file.name), progress);
+      const info = answer.arrays ? answer.arrays[this.name] : answer;
+      if (!info) return showProblem({ problem: missing(file.name, answer.arrays, this.name) }, this.state);
       this.text.value = info.id;
       this.text.rows = 2;
       const done = `${file.name}: ${shape(info.shape)}, ${info.format === "csr" ? "sparse" : "dense"}, stored as ${short(info.id)}`;
@@ -68,13 +73,18 @@ export class ArrayInput {
   }
 }
 
+function missing(file, arrays, name) {
+  return { title: "Not in this file", detail: `${file} holds ${Object.keys(arrays).join(" and ")}, not ${name}.` };
+}
+
 function suffix(name) {
   return name.toLowerCase().replace(/\.gz$/, "").split(".").at(-1);
 }
 
 /** The format goes by the file's name: a browser knows no media type of these. */
 function query(name) {
-  return FORMATS.includes(suffix(name)) ? `?format=${suffix(name)}` : "";
+  const format = FORMATS[suffix(name)];
+  return format ? `?format=${format}` : "";
 }
 
 function encoding(name) {
