@@ -19,6 +19,8 @@ from newtond.engine.regression import Regression
 from newtond.engine.state import Vector
 
 Least = Callable[["GroupedLoss", Vector], Vector]
+ALL = 1e-6
+"""What a row leaves to the others of its group when it is said to have all of the sum."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,20 @@ def remarks_on_sums(regression: Regression) -> list[str]:
     return [
         f"b does not sum to 1 in {int(off.sum())} of {groups.count} groups: predictions do, so a loss of {floor:.3g} "
         "is irreducible; divide b by its sums if it is meant as shares"
+    ]
+
+
+def remarks_on_runaways(regression: Regression, x: Vector) -> list[str]:
+    """Say where one share of several takes all: x runs off to infinity there, and a limit has ended the solve."""
+    groups = regression.groups
+    assert groups is not None
+    fitted, _ = regression.loss.fit(regression.design.matvec(x))
+    alone = (groups.sizes > 1) & (np.maximum.reduceat(fitted, groups.edges[:-1]) > 1.0 - ALL)
+    if not alone.any():
+        return []
+    return [
+        f"in {int(alone.sum())} of {groups.count} groups one row has all of the sum but {ALL:.0e}: the coefficients "
+        "behind it may be anything larger; a ridge makes them finite"
     ]
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from newtond.engine.state import Matrix, Vector
 CHUNK_ENTRIES = 1 << 21
 MOST_UNKNOWNS = 2000
 MOST_PRODUCTS = 2e11
+SCOPES: dict[Curvature, Literal["global", "none"]] = {"global_minimum": "global", "undetermined": "none"}
+LOCAL = "Local: nothing is claimed of other minima, which the problem has."
 """No Hessian is formed above this many unknowns or multiplications."""
 
 
@@ -178,10 +181,10 @@ def _certify(point: AttentionPoint) -> Certificate:
         gradient_norm=norm,
         relative_gradient_norm=relative,
         curvature=curvature,
-        scope="none" if curvature == "undetermined" else "local",
+        scope=SCOPES.get(curvature, "local"),
         nullity=nullity,
         estimates=found.estimates if found else {},
-        statements=[*words, "Local: nothing is claimed of other minima, which the problem has."],
+        statements=[*words, *([] if curvature == "global_minimum" else [LOCAL])],
     )
 
 

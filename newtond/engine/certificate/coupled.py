@@ -105,7 +105,8 @@ class Place:
         across = self.expansion.curvature.apply(image)
         size = float(np.abs(image) @ np.abs(across)) + float(self.penalty @ np.square(v))
         value = float(image @ across) + float(self.penalty @ np.square(v))
-        return value if abs(value) > 1e-8 * size else 0.0
+        rounding = self.form.margin * float(np.abs(v) @ np.sqrt(self.form.absolute)) ** 2
+        return value if abs(value) > max(1e-8 * size, rounding) else 0.0
 
 
 def certify_coupled(

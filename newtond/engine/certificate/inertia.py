@@ -22,6 +22,7 @@ class Inertia:
     margin: float
     decrement: float | None
     distance: float | None
+    constant: bool = False
 
     @property
     def estimates(self) -> dict[str, float | None]:
@@ -35,6 +36,8 @@ class Inertia:
 
     def verdict(self, value: float, target: float) -> tuple[Curvature, list[str]]:
         """Return what kind of point it is, to rounding; ``target`` is ‖b‖, ``value`` F."""
+        if self.constant:
+            return "global_minimum", ["No unknown changes F: every point is a minimiser."]
         if self.smallest < -self.margin:
             return "saddle", ["The Hessian has a negative eigenvalue, beyond rounding: not a minimum."]
         if self.smallest <= self.margin or self.decrement is None:
@@ -48,9 +51,15 @@ class Inertia:
         ]
 
 
-def inertia(H: Matrix, gradient: Vector) -> Inertia:
-    """Return the inertia of H (p, p) with the gradient there; p³ flops."""
-    diagonal = np.diag(H)
+def inertia(H: Matrix, gradient: Vector, sizes: Vector | None = None) -> Inertia:
+    """Return the inertia of H (p, p) with the gradient there; p³ flops.
+
+    ``sizes`` (p) are what the terms of each diagonal entry come to in absolute value, where they cancel: rounding is
+    measured against them.
+    """
+    if not len(H):
+        return Inertia(0.0, 0.0, 0.0, 0.0, 0.0, constant=True)
+    diagonal = np.diag(H) if sizes is None else sizes
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(scale[:, None] * H * scale)
     margin = MARGIN * len(H) * UNIT * max(float(np.abs(values).max()), 1.0)

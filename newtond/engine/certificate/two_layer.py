@@ -20,7 +20,8 @@ from newtond.engine.state import Matrix, Vector
 
 MOST_UNKNOWNS = 2000
 MOST_FLOPS = 5e10
-ROUNDING = float(np.finfo(np.float64).eps)
+AT_KINK = 1e-8
+"""Where the least loss is at a kink, a descent ends beside it: 1e-10 of the argument's size off was measured."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,32 @@ class TwoLayerPoint:
         H += self.A1.T @ ((bend * pull)[:, None] * self.A1)
         return np.asarray(H + _second(f, self.residual, inner))
 
+    def sizes(self) -> Vector:
+        """Return what the terms of each diagonal entry of the Hessian come to in absolute value, (d,)."""
+        _, slope, bend = (np.abs(each) for each in self.phi(self.argument))
+        A1, A2, misfit = np.abs(self.A1), np.abs(self.A2), np.abs(self.residual)
+        own = self.omega @ A1**2 + self.ridge
+        if self.softmax_first:
+            f = _softmax(self.z)
+            inner = A2 @ _spread(f, A1)
+            outer = (slope**2 + misfit * bend) @ inner**2
+            return np.asarray(own + outer + _second_size(f, A2.T @ (slope * misfit), A1))
+        f, inner = self.residual + self.b, A2 @ (slope[:, None] * A1)
+        bent = (bend * (A2.T @ (f * (misfit + f @ misfit)))) @ A1**2
+        return np.asarray(
+            own + bent + np.sum(_spread(f, inner) ** 2, axis=0) + _second_size(f, misfit, inner)
+        )
+
     @property
     def kinks(self) -> int:
-        """How many arguments of relu are zero to rounding, of those that depend on x and reach h."""
+        """How many arguments of relu are zero, or as near as a descent ends, of those that depend on x and reach h."""
         if self.activation != "relu":
             return 0
         if self.softmax_first:
             sizes, live = np.abs(self.A2) @ _softmax(self.z), self.A2.any(axis=1)
         else:
             sizes, live = np.abs(self.A1) @ np.abs(self.x), self.A1.any(axis=1) & self.A2.any(axis=0)
-        return int(np.sum(live & (np.abs(self.argument) <= 16.0 * ROUNDING * sizes)))
+        return int(np.sum(live & (np.abs(self.argument) <= AT_KINK * sizes)))
 
 
 def _softmax(scores: Vector) -> Vector:
@@ -119,6 +136,17 @@ def _second(f: Vector, pull: Vector, inner: Matrix) -> Matrix:
     g = f * (pull - f @ pull)
     cross = np.outer(inner.T @ g, inner.T @ f)
     return np.asarray(inner.T @ (g[:, None] * inner) - cross - cross.T)
+
+
+def _spread(f: Vector, size: Matrix) -> Matrix:
+    """Return what diag(f) − ffᵀ makes of a matrix of this size, in absolute value."""
+    return f[:, None] * size + np.outer(f, f @ size)
+
+
+def _second_size(f: Vector, pull: Vector, inner: Matrix) -> Vector:
+    """Return the diagonal of innerᵀ S(pull) inner in absolute value, of absolute values, (d,)."""
+    g = f * (pull + f @ pull)
+    return np.asarray(g @ inner**2 + 2.0 * (g @ inner) * (f @ inner))
 
 
 def certify_two_layer(point: TwoLayerPoint) -> Certificate:
@@ -162,11 +190,11 @@ def _verdict(point: TwoLayerPoint) -> tuple[Curvature, list[str], dict[str, floa
         )
     if point.kinks:
         said = (
-            f"x is at a kink of relu in {point.kinks} places: F has no gradient there, and no derivative tells "
-            "whether x is a minimum."
+            f"x is at a kink of relu in {point.kinks} places (to {AT_KINK:.0e}): F has no gradient there, and no "
+            "derivative tells whether x is a minimum."
         )
         return "undetermined", [said], {}
     if d > MOST_UNKNOWNS or float(n) * m * d + (n + m) * float(d) ** 2 > MOST_FLOPS:
         return "undetermined", ["The Hessian is too large to be formed: its curvature is not determined."], {}
-    found = inertia(point.hessian(), point.gradient)
+    found = inertia(point.hessian(), point.gradient, point.sizes())
     return *found.verdict(point.value, float(np.linalg.norm(point.b))), found.estimates

@@ -163,5 +163,5 @@ def spread(losses: Vector, count: int) -> list[str]:
     alike = int(np.sum(losses <= best + SAME * max(best, np.finfo(float).tiny)))
     said = f"{losses.size} of {count} starts ended: losses {best:.6g} to {worst:.6g}, {alike} at the best"
     return [
-        f"{said}; the problem is not convex, so the best of them is a local minimum and perhaps not the lowest"
+        f"{said}; the problem is not convex, so x is local: the best of them, and perhaps not the lowest there is"
     ]

@@ -27,6 +27,8 @@ from newtond.engine.methods.damped import ROUNDING, dense_bend, dense_step, free
 from newtond.engine.state import Matrix, Vector
 
 DENSE_UNKNOWNS = 1000
+AT_KINK = 1e-8
+"""Of the size of relu's argument: where the least loss is at a kink, a descent ends beside it, 1e-10 off and less."""
 Rows = Any
 """A matrix, dense or SciPy's CSR."""
 
@@ -236,11 +238,11 @@ class LayersFit:
             return ""
         A1, A2 = layers.absolute
         argument, size = (self.y, A2 @ self.f) if layers.softmax_first else (self.z, A1 @ np.abs(self.x))
-        at = layers.live & (np.abs(argument) <= 4.0 * ROUNDING * size)
+        at = layers.live & (np.abs(argument) <= AT_KINK * size)
         if at.any():
             return (
-                f"x is at a kink of relu in {int(at.sum())} of {len(at)} places: there F has no gradient, and "
-                "that the one computed is small proves nothing"
+                f"x is at a kink of relu in {int(at.sum())} of {len(at)} places (to {AT_KINK:.0e}): there F has no "
+                "gradient, and how small the one beside it is proves nothing"
             )
         if not (layers.live & (argument > 0.0)).any():
             return "every relu is off: F is flat here, whatever its value"

@@ -23,7 +23,7 @@ from newtond.contract.errors import InvalidSpec
 from newtond.contract.problem import RescaledProblem
 from newtond.contract.solve import SolveSpec
 from newtond.engine.group_kernels import normalised, rescaled
-from newtond.engine.grouped import GroupedLink, least_of_bend, remarks_on_sums
+from newtond.engine.grouped import GroupedLink, least_of_bend, remarks_on_runaways, remarks_on_sums
 from newtond.engine.kernels import exp, inner
 from newtond.engine.methods.start import best, linearised, spectral
 from newtond.engine.problems.hyperbolic import odd_part
@@ -149,7 +149,7 @@ def _remark_cosh(regression: Regression, x: Vector) -> list[str]:
     if regression.omega.any() and not regression.offset.any():
         said.append("weights that make the loss of an even function convex make x = 0 the answer for every b")
     divided = regression.spec.problem.normalised  # type: ignore[union-attr]
-    return said + (remarks_on_sums(regression) if divided else [])
+    return said + (_on_shares(regression, x) if divided else [])
 
 
 def _remark_sinh(regression: Regression, x: Vector) -> list[str]:
@@ -159,7 +159,11 @@ def _remark_sinh(regression: Regression, x: Vector) -> list[str]:
         said.append(
             f"the largest predictor is {z:.1e}: the length of x is not determined, only its direction"
         )
-    return said + remarks_on_sums(regression)
+    return said + _on_shares(regression, x)
+
+
+def _on_shares(regression: Regression, x: Vector) -> list[str]:
+    return [*remarks_on_sums(regression), *remarks_on_runaways(regression, x)]
 
 
 def _positive_first(regression: Regression, x: Vector) -> Vector:

@@ -20,7 +20,7 @@ import numpy as np
 
 from newtond.contract.solve import SolveSpec
 from newtond.engine.group_kernels import normalised
-from newtond.engine.grouped import GroupedLink, least_of_bend, remarks_on_sums
+from newtond.engine.grouped import GroupedLink, least_of_bend, remarks_on_runaways, remarks_on_sums
 from newtond.engine.kernels import exp, inner
 from newtond.engine.regression import Regression, RegressionFamily
 from newtond.engine.state import Vector
@@ -52,10 +52,10 @@ def _start(regression: Regression) -> Vector:
 
 
 def remarks(regression: Regression, x: Vector) -> list[str]:
-    """Return what is to be said of b, and of predictions below 0."""
+    """Return what is to be said of b, of shares that take all, and of predictions below 0."""
     fitted, _ = regression.loss.fit(regression.design.matvec(x))
     below = int(np.count_nonzero(fitted < 0.0))
-    said = remarks_on_sums(regression)
+    said = [*remarks_on_sums(regression), *remarks_on_runaways(regression, x)]
     if below:
         said.append(
             f"{below} predictions are negative: e^z + z is, below z = −0.567, so they are no probabilities"
