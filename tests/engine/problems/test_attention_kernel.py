@@ -12,7 +12,7 @@ from newtond.contract.errors import InvalidSpec
 from newtond.contract.solve import SolveSpec
 from newtond.engine import gaussian
 from newtond.engine.gaussian import GaussianMatrix
-from newtond.engine.state import Csr
+from newtond.engine.state import Csr, Solution
 
 ID = "sha256:" + "0" * 64
 
@@ -86,6 +86,11 @@ def test_gradient_and_hessian_against_the_complex_step() -> None:
     bent = np.imag(gradient(x + 1e-30j * p)) / 1e-30
     assert slope == pytest.approx(gradient(x) @ p, rel=1e-10)
     np.testing.assert_allclose(bent, K @ (K + ridge * np.eye(12)) @ p, rtol=1e-10)
+    anywhere = Solution({"x": x, "y": np.exp(0.5 * np.sum(A * A, axis=1)) * x}, None, ())
+    certificate = engine.certify(spec_of(ridge), {"A": A, "b": b}, anywhere)
+    assert certificate.loss == pytest.approx(value(x), rel=1e-10)
+    in_metric = np.linalg.solve(K, np.array([np.imag(value(x + 1e-30j * e)) / 1e-30 for e in np.eye(12)]))
+    assert certificate.gradient_norm == pytest.approx(np.linalg.norm(in_metric), rel=1e-10)
 
 
 @pytest.mark.parametrize("method", ["cholesky", "pcg"])

@@ -13,7 +13,7 @@ from scipy.linalg import expm
 from newtond import engine
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.solve import SolveSpec
-from newtond.engine.state import Csr
+from newtond.engine.state import Csr, Solution
 
 ID = "sha256:" + "0" * 64
 METHODS = ("eigen", "lanczos")
@@ -64,6 +64,10 @@ def test_gradient_and_hessian_against_the_complex_step() -> None:
     )
     best = solve(A, b, 0.1)[1].arrays["x"]
     assert np.linalg.norm(gradient(best)) <= 1e-12 * np.linalg.norm(gradient(0.0 * best))
+    certificate = engine.certify(spec_of(0.1), {"A": A, "b": b}, Solution({"x": x}, None, ()))
+    assert certificate.loss == pytest.approx(value(x), rel=1e-10)
+    newton = np.linalg.solve(E @ E + 0.1 * np.eye(5), gradient(x))
+    assert certificate.gradient_norm == pytest.approx(np.linalg.norm(newton), rel=1e-10)
 
 
 @pytest.mark.parametrize("method", METHODS)
