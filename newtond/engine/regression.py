@@ -327,7 +327,8 @@ class RegressionFamily:
         """Return x of least norm, the intercept, and the outputs asked for."""
         regression = Regression(spec, inputs, self.link(spec), threads)
         design, null = regression.design, regression.null_space()
-        x = null.least_norm(regression.link.identified(regression)[0], state.arrays["x"])
+        rows, used = regression.link.identified(regression)
+        x = null.least_norm(rows, used, state.arrays["x"])
         x = regression.link.canonical(regression, x)
         arrays = {"x": np.ascontiguousarray(x[: design.columns])}
         if spec.outputs:

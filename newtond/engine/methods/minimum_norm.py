@@ -33,21 +33,20 @@ class NullSpace:
     def nullity(self) -> int:
         return int(self.basis.shape[1])
 
-    def least_norm(self, design: Design, x: Vector) -> Vector:
+    def least_norm(self, design: Design, used: Vector, x: Vector) -> Vector:
         """Return the x + N t whose entries (an intercept's not counted) have least norm.
 
-        What rounding in N moves A x by is put back by conjugate gradients on the normal equations, from 0,
-        which never leave the row space.
+        What rounding in N moves A x by, in the rows where ``used`` (n) is 1, is put back by conjugate gradients
+        on their normal equations, from 0, which never leave the row space. The other rows are free to move.
         """
         if self.nullity == 0:
             return x
         body = slice(0, design.columns)
         shift = lstsq(self.basis[body], x[body])[0]
         least: Vector = x - self.basis @ shift
-        moved = design.matvec(x) - design.matvec(least)
-        ones = np.ones(design.rows)
+        moved = used * (design.matvec(x) - design.matvec(least))
         back = conjugate_gradients(
-            lambda p: design.normal(p, ones), design.rmatvec(moved), lambda r: r, PUT_BACK, MOST_PUT_BACK
+            lambda p: design.normal(p, used), design.rmatvec(moved), lambda r: r, PUT_BACK, MOST_PUT_BACK
         )
         return least + back.vector
 

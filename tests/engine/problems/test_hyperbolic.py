@@ -101,6 +101,17 @@ def test_a_vector_offset_is_the_point_of_pull(make_problem: Any) -> None:
     np.testing.assert_allclose(found.arrays["x"], nearest, atol=1e-5)
 
 
+def test_rows_of_no_weight_are_as_if_they_were_not_there(make_problem: Any) -> None:
+    generator = np.random.default_rng(5)
+    A, b = generator.random((15, 30)), generator.integers(0, 3, 15).astype(float)
+    v = np.repeat([0.0, 2.0], [6, 9])
+    _, weighted = last(make_problem, "sinh", A, b, row_weights=v, intercept=True)
+    _, without = last(make_problem, "sinh", A[6:], b[6:], intercept=True)
+    z = A @ weighted.arrays["x"] + weighted.intercept
+    np.testing.assert_allclose(np.sinh(z[6:]), b[6:], atol=1e-12)
+    np.testing.assert_allclose(weighted.arrays["x"], without.arrays["x"], atol=1e-11)
+
+
 REFUSED = {
     "target out of range": ({"offset": "target"}, "/regulariser/offset"),
     "paper without convexity": ({"solver": {"hessian": "paper"}}, "/solver/hessian"),
