@@ -17,7 +17,7 @@ def convergence(fit: "Fit", path: Any = None) -> Any:
     figure = needed("matplotlib.figure", "to plot a fit").Figure(figsize=(7.0, 5.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     steps = fit.trace["iteration"]
-    best = float(np.min(fit.trace["loss"]))
+    best = float(np.nanmin(fit.trace["loss"]))
     _draw(upper, steps, fit.trace["loss"] - best, LOSS, f"loss − {best:.6g}")
     _draw(lower, steps, fit.trace["gradient_norm"], GRADIENT, "‖gradient‖")
     lower.set_xlabel("iteration")

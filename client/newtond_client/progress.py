@@ -62,8 +62,13 @@ def figures(record: TraceRecord, forecast: Forecast) -> str:
     """Return an iteration in words."""
     left = forecast.seconds_left()
     eta = f"  ETA {duration(left)}" if left else ""
-    figures = f"loss {record['loss']:.6g}  |gradient| {record['gradient_norm']:.2e}"
-    return f"iteration {record['iteration']}  {figures}{eta}"
+    loss, gradient = (measured(record.get(name)) for name in ("loss", "gradient_norm"))
+    return f"iteration {record['iteration']}  loss {loss}  |gradient| {gradient}{eta}"
+
+
+def measured(value: float | None) -> str:
+    """Return a figure, or a dash where an iteration did not measure it."""
+    return "-" if value is None else f"{value:.6g}"
 
 
 def duration(seconds: float) -> str:
