@@ -11,7 +11,7 @@ from newtond.contract.array import ArrayRole
 from newtond.contract.errors import NotFound
 from newtond.contract.model import Model
 from newtond.contract.problem import PROBLEMS
-from newtond.contract.solve import SolveSpec, array_roles
+from newtond.contract.solve import SolveSpec, array_roles, outputs_of
 
 
 class ProblemSummary(Model):
@@ -23,6 +23,7 @@ class ProblemSummary(Model):
     symbols: dict[str, str]
     inputs: dict[str, ArrayRole]
     results: dict[str, ArrayRole]
+    outputs: list[str] = Field(description="What ``outputs`` may ask for, besides the solution.")
     href: str
 
 
@@ -31,6 +32,7 @@ class ProblemEntry(ProblemSummary):
 
     reference: str
     differences: tuple[str, ...]
+    refuses: dict[str, str] = Field(description="Options that this kind does not take, and why.")
     schema_: dict[str, Any] = Field(alias="schema", description="JSON Schema of a solve of this kind")
     example: dict[str, Any]
     variants: dict[str, dict[str, Any]] = Field(
@@ -58,6 +60,7 @@ def entry(kind: str) -> ProblemEntry:
         **_summary(kind),
         reference=problem.reference,
         differences=problem.differences,
+        refuses=problem.because,
         schema=schema(kind),
         example=example(kind),
         variants=variants(kind),
@@ -73,6 +76,7 @@ def _summary(kind: str) -> dict[str, Any]:
         "symbols": problem.symbols,
         "inputs": array_roles(kind),
         "results": problem.results,
+        "outputs": outputs_of(kind),
         "href": f"/problems/{kind}",
     }
 

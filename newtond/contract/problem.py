@@ -35,26 +35,40 @@ OPTIONS: dict[str, str] = {
 }
 """The options of ``SolveSpec`` that a kind may not support, and where they stand.
 
-"standard_errors" is one of the outputs, for kinds whose Hessian means a covariance;
+"standard_errors" is one of the outputs, for kinds whose Hessian means a covariance of the coefficients;
 "convex" is weights = "convex", "offset_target" is offset = "target", "paper" is hessian = "paper"; "weights",
 "offset" and "hessian" are any other value that is not the default.
 """
 
 
-COMMON = frozenset(OPTIONS) - {"standard_errors"}
+COMMON = frozenset(OPTIONS)
 
-ERRORS = {
-    "standard_errors": ArrayRole(
-        shape=("d",), required=False, meaning="classical standard errors, if asked for and identified"
-    ),
-    "sandwich_errors": ArrayRole(
-        shape=("d",), required=False, meaning="standard errors robust to unequal variances (HC0)"
-    ),
+INTERCEPT_ERRORS = {
     "intercept_errors": ArrayRole(
         shape=("2",), required=False, meaning="the intercept's classical and sandwich standard error"
-    ),
+    )
 }
-"""What ``outputs: ["standard_errors"]`` adds to the results."""
+
+
+def errors_of(unknown: str, shape: tuple[str, ...], parts: str) -> dict[str, ArrayRole]:
+    """Return what ``outputs: ["standard_errors"]`` adds to the results; ``parts`` of the data are independent."""
+    ending = "" if unknown == "x" else f"_{unknown}"
+    return {
+        f"standard_errors{ending}": ArrayRole(
+            shape=shape,
+            required=False,
+            meaning=f"classical standard errors of {unknown}, if asked for and identified",
+        ),
+        f"sandwich_errors{ending}": ArrayRole(
+            shape=shape,
+            required=False,
+            meaning=f"standard errors of {unknown} robust to unequal variances, from independent {parts}",
+        ),
+    }
+
+
+ERRORS = errors_of("x", ("d",), "rows") | INTERCEPT_ERRORS
+GROUP_ERRORS = errors_of("x", ("d",), "groups; rows, if there is one group")
 
 
 class Problem(Model):
@@ -102,7 +116,6 @@ class HyperbolicProblem(Problem):
     )
     inputs = {"A": DESIGN, "b": TARGET}
     results = {"x": SOLUTION, **ERRORS}
-    supports = frozenset(OPTIONS)
 
     kind: Literal["hyperbolic"] = "hyperbolic"
     function: Literal["exp", "cosh", "sinh"]
@@ -147,7 +160,6 @@ class LeastSquaresProblem(Problem):
         "intercepts": ArrayRole(shape=("k",), required=False, meaning="the intercept of each column of B"),
         **ERRORS,
     }
-    supports = frozenset(OPTIONS)
 
     kind: Literal["least_squares"] = "least_squares"
     guarantee: Linf | Epsilon | None = None
@@ -198,8 +210,10 @@ class AttentionProblem(Problem):
             shape=("e", "m"), required=False, meaning="the weights of the values; none where target is 'map'"
         ),
         "losses": ArrayRole(shape=("k",), meaning="the loss at which each start ended, in order"),
+        **errors_of("X", ("d", "c"), "rows of A1"),
+        **errors_of("Y", ("e", "m"), "rows of A1"),
     }
-    supports = frozenset({"outputs"})
+    supports = frozenset({"outputs", "standard_errors"})
     because = {
         "ridge": "it has one of its own for X and one for Y: problem.ridge_x, problem.ridge_y",
         "warm_start": "X to start from is the array X0",
@@ -256,8 +270,11 @@ class TwoLayerProblem(Problem):
     results = {
         "x": ArrayRole(shape=("d",), meaning="the minimiser, one coefficient a column of A1"),
         "losses": ArrayRole(shape=("k",), meaning="the loss at which each start ended, in order"),
+        **errors_of("x", ("d",), "rows of b"),
     }
-    supports = frozenset({"column_names", "warm_start", "outputs", "weights", "offset", "ridge"})
+    supports = frozenset(
+        {"column_names", "warm_start", "outputs", "standard_errors", "weights", "offset", "ridge"}
+    )
     because = {
         "convex": "no weights make it convex everywhere",
         "offset_target": "b is not a target of A1 x",
@@ -317,7 +334,7 @@ class SoftmaxProblem(Problem):
         "row weights, a ridge and a row offset are added",
     )
     inputs = {"A": DESIGN, "b": SHARES, "groups": GROUPS}
-    results = {"x": SOLUTION}
+    results = {"x": SOLUTION, **GROUP_ERRORS}
     supports = COUPLED - {"intercept"}
     because = {
         "intercept": "adding a constant to every predictor of a group changes no share, so none is identified",
@@ -347,7 +364,7 @@ class SoftmaxResnetProblem(Problem):
         "row weights, w, an intercept, a ridge and a row offset are added",
     )
     inputs = {"A": DESIGN, "b": SHARES, "groups": GROUPS}
-    results = {"x": SOLUTION}
+    results = {"x": SOLUTION, **GROUP_ERRORS, **INTERCEPT_ERRORS}
     supports = COUPLED - {"convex"}
     because = {
         "convex": "no finite w makes it convex: the loss is unbounded where the sum of exp(z) + z passes 0",
@@ -376,7 +393,7 @@ class RescaledProblem(Problem):
         "row weights, a ridge and a row offset are added",
     )
     inputs = {"A": DESIGN, "b": SHARES, "groups": GROUPS}
-    results = {"x": SOLUTION}
+    results = {"x": SOLUTION, **GROUP_ERRORS}
     supports = COUPLED - {"convex", "intercept"}
     because = {
         "convex": (
@@ -428,7 +445,7 @@ class PowerProblem(Problem):
         "groups, row weights, w, an intercept and a row offset are added; a ridge where nothing is divided",
     )
     inputs = {"A": DESIGN, "b": TARGET, "groups": GROUPS}
-    results = {"x": SOLUTION}
+    results = {"x": SOLUTION, **GROUP_ERRORS, **INTERCEPT_ERRORS}
 
     kind: Literal["power"] = "power"
     degree: Annotated[int, Field(ge=2, le=512)]
@@ -472,6 +489,10 @@ class AttentionKernelProblem(Problem):
         "sketch": "problem.rank is the size of the preconditioner",
         "weights": "the kernel's regulariser is ridge",
         "convex": "the problem is convex already",
+        "standard_errors": (
+            "x has a coefficient a row: without the ridge n targets leave nothing to estimate a variance from, and "
+            "with it the fit's bias, which no standard error holds, is as large as its error"
+        ),
     }
 
     kind: Literal["attention_kernel"] = "attention_kernel"
@@ -518,6 +539,10 @@ class GramPowerProblem(Problem):
         "hessian": "problem.method says how to solve",
         "paper": "problem.method says how to solve",
         "convex": "the problem is convex already",
+        "standard_errors": (
+            "form gram has as many equations as unknowns, which leaves nothing to estimate a variance from; form "
+            "design is least_squares where power is 0, and else has errors that grow as A's condition to 2j + 1"
+        ),
     }
 
     kind: Literal["gram_power"] = "gram_power"
@@ -553,6 +578,7 @@ class GramExponentialProblem(Problem):
         "sketch": "nothing is sketched here",
         "convex": "the problem is convex already",
         "outputs": "exp(AᵀA) x is b up to the ridge, and past float64 where its condition number is",
+        "standard_errors": "there are as many equations as unknowns: nothing is left to estimate a variance from",
     }
 
     kind: Literal["gram_exponential"] = "gram_exponential"

@@ -1,7 +1,7 @@
 """``SolveSpec``: what ``POST /solve`` takes: problem, arrays, regulariser, solver, stopping rule."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -166,6 +166,14 @@ COMMON_INPUTS = {
     "warm_start": ArrayRole(shape=("d",), required=False, meaning="x to start from, then its intercept"),
 }
 """The arrays that a family may take besides its own ``inputs``, by the names that ``SolveSpec.arrays`` yields."""
+
+
+def outputs_of(kind: str) -> list[str]:
+    """Return the ``outputs`` that this kind makes."""
+    supports = PROBLEMS[kind].supports
+    if "outputs" not in supports:
+        return []
+    return [name for name in get_args(Output) if name not in OPTIONS or name in supports]
 
 
 def array_roles(kind: str) -> dict[str, ArrayRole]:

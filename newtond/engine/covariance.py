@@ -1,43 +1,66 @@
-"""``outputs: ["standard_errors"]`` of the separable families: the solution with its errors added."""
+"""Standard errors of every regression in z = A x, separable or of groups of rows, from its objective."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from newtond.contract.solve import SolveSpec
-from newtond.engine.methods.standard_errors import Rows, standard_errors
-from newtond.engine.regression import Link, Regression
-from newtond.engine.state import Inputs, Solution, State, Vector
-
-Solve = Callable[[SolveSpec, Inputs, State, int], Solution]
-
-
-def with_errors(
-    spec: SolveSpec, inputs: Inputs, state: State, threads: int, link: Link, solve: Solve
-) -> Solution:
-    """Return the solution by ``solve``, with standard errors where they are asked for and identified."""
-    if "standard_errors" not in spec.outputs:
-        return solve(spec, inputs, state, threads)
-    others = [name for name in spec.outputs if name != "standard_errors"]
-    found = solve(spec.model_copy(update={"outputs": others}), inputs, state, threads)
-    regression = Regression(spec, inputs, link, threads)
-    x = found.arrays["x"] if found.intercept is None else np.append(found.arrays["x"], found.intercept)
-    errors = standard_errors(regression.objective, x, _rows(regression, link, regression.design.matvec(x)))
-    if errors.reason:
-        return Solution(found.arrays, found.intercept, (*found.warnings, errors.reason))
-    d = regression.design.columns
-    arrays = {"standard_errors": errors.classical[:d], "sandwich_errors": errors.sandwich[:d]}
-    if found.intercept is not None:
-        arrays["intercept_errors"] = np.array([errors.classical[-1], errors.sandwich[-1]])
-    return Solution({**found.arrays, **arrays}, found.intercept, found.warnings)
+from newtond.engine.methods.standard_errors import (
+    LARGEST,
+    Moments,
+    StandardErrors,
+    both_triangles,
+    standard_errors,
+    without,
+)
+from newtond.engine.objective import Evaluation, Loss, Objective
+from newtond.engine.state import Matrix, Vector
 
 
-def _rows(regression: Regression, link: Link, z: Vector) -> Rows:
-    left = link.function(z) - regression.target
-    slope = link.slope(z)
-    return Rows(
-        squares=regression.scale * slope * slope,
-        omega=np.broadcast_to(regression.omega, len(z)),
-        slopes=regression.scale * slope * left,
-        residual_squares=regression.scale * left * left,
+@dataclass(frozen=True)
+class Observed:
+    """The data of a regression: their loss without regularisers, vᵢrᵢ² (n), and how many residuals vary freely."""
+
+    loss: Loss
+    squares: Vector
+    free: int
+
+
+def coefficient_errors(
+    objective: Objective, x: Vector, observed: Observed, nullity: int, noise: float
+) -> StandardErrors:
+    """Return the errors of x (width), or why there are none; costs four Gram matrices and four d³."""
+    width = objective.design.width
+    if nullity:
+        return without(f"{nullity} directions of x change no prediction, so coefficients are not identified")
+    if width > LARGEST:
+        return without(f"{width} columns are too many to factorise the Hessian")
+    return standard_errors(_moments(objective, objective.expand(x), observed, noise))
+
+
+def _moments(objective: Objective, here: Evaluation, observed: Observed, noise: float) -> Moments:
+    design, curvature = objective.design, here.curvature
+    data = observed.loss.expand(here.predictor)
+    scores = data.curvature.scores(design, data.gradient, observed.squares)
+    return Moments(
+        hessian=_penalised(objective, curvature.gram(design, True)),
+        model=_penalised(objective, curvature.gram(design, False)),
+        data=both_triangles(data.curvature.gram(design, False)),
+        scores=None if scores.matrix is None else both_triangles(scores.matrix),
+        remark=scores.remark,
+        size=_size(objective, here),
+        gradient=here.gradient,
+        squares=float(np.sum(observed.squares)),
+        rows=observed.free,
+        noise=noise,
     )
+
+
+def _penalised(objective: Objective, gram: Matrix) -> Matrix:
+    whole = both_triangles(gram)
+    whole[np.diag_indices_from(whole)] += objective.penalty.ridge
+    return whole
+
+
+def _size(objective: Objective, here: Evaluation) -> Vector:
+    squares, whole = here.curvature.squares(objective.design), here.curvature.uncoupled(objective.design)
+    return objective.penalty.ridge + (squares if whole is None else np.maximum(squares, whole))

@@ -26,6 +26,17 @@ NOISE = 64.0 * float(np.finfo(np.float64).eps)
 """A diagonal entry this small against the sum of its absolute terms is taken for a null column's rounding."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreGram:
+    """Σ sₖsₖᵀ (width, width; upper triangle) of scores sₖ = Aᵀ∂f/∂z, a sum over what is independent, k.
+
+    None where there are too few k; ``remark`` says what k is, where that needs saying.
+    """
+
+    matrix: Matrix | None
+    remark: str = ""
+
+
 class Curvature(Protocol):
     """B and its model at one point."""
 
@@ -47,6 +58,9 @@ class Curvature(Protocol):
 
     def uncoupled(self, design: DesignMatrix) -> Vector | None:
         """Return ``squares`` before what is constant on a group cancels; None where nothing can."""
+
+    def scores(self, design: DesignMatrix, gradient: Vector, squares: Vector) -> ScoreGram:
+        """Return the Gram of the scores; ``gradient`` in z and ``squares`` vᵢrᵢ² are those of the data (n)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,9 @@ class DiagonalCurvature:
 
     def uncoupled(self, design: DesignMatrix) -> Vector | None:
         return None
+
+    def scores(self, design: DesignMatrix, gradient: Vector, squares: Vector) -> ScoreGram:
+        return ScoreGram(design.gram(gradient**2))
 
 
 @dataclass(frozen=True)
@@ -275,6 +292,26 @@ class GroupedCurvature:
 
     def uncoupled(self, design: DesignMatrix) -> Vector | None:
         return self._absolute(design, self.m)
+
+    def scores(self, design: DesignMatrix, gradient: Vector, squares: Vector) -> ScoreGram:
+        """Rows of a group share noise, so a score is that of a group; those of a single group are of its rows.
+
+        (One group's own score is 0 at a minimum. Row i of the Jacobian of r is √(mᵢ/vᵢ) times row i of K.)
+        """
+        groups = self.coupling.groups
+        if groups.count == 1:
+            remark = "sandwich errors of one group take its rows as independent of each other"
+            return ScoreGram(CoupledDesign(design, self.coupling).gram(self.m * squares), remark)
+        total, telling = np.zeros((design.width, design.width)), 0
+        for low, high in groups.panels(design.width):
+            sums = design.group_sums(gradient, groups, low, high)
+            telling += int(np.count_nonzero(sums.any(axis=1)))
+            total += sums.T @ sums
+        if telling <= design.width:
+            return ScoreGram(
+                None, f"{telling} groups that depend on x are no more than {design.width} coefficients"
+            )
+        return ScoreGram(total)
 
 
 def coupled_gram(design: DesignMatrix, coupling: Coupling, d: Vector, h: Vector, q: Vector) -> Matrix:

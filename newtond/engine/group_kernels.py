@@ -17,12 +17,16 @@ from newtond.engine.kernels import bind, exp, inner, kernel
 
 
 class GroupKernels(NamedTuple):
-    """The kernels of one loss of coupled rows; ``bends`` False where h = q = 0 for every z."""
+    """The kernels of one loss of coupled rows; ``bends`` False where h = q = 0 for every z.
+
+    ``of_data`` are those of ½ Σ v r² alone, where these add a term to it.
+    """
 
     expand: Callable[..., float]
     along: Callable[..., float]
     fit: Callable[..., None]
     bends: bool = True
+    of_data: "GroupKernels | None" = None
 
 
 @kernel

@@ -18,6 +18,7 @@ from newtond.engine.objective import Grouped
 from newtond.engine.regression import Regression
 from newtond.engine.state import Vector
 
+SUMS_TO_ONE = 1e-9
 Least = Callable[["GroupedLoss", Vector], Vector]
 ALL = 1e-6
 """What a row leaves to the others of its group when it is said to have all of the sum."""
@@ -133,7 +134,7 @@ def remarks_on_sums(regression: Regression) -> list[str]:
     groups, scale = regression.groups, regression.scale
     assert groups is not None
     excess = groups.sums(regression.target) - 1.0
-    off = np.abs(excess) > 1e-9
+    off = np.abs(excess) > SUMS_TO_ONE
     if not off.any():
         return []
     loose = 1.0 / np.maximum(np.broadcast_to(scale, groups.rows), np.finfo(float).tiny)
@@ -176,6 +177,16 @@ class GroupedLoss(Grouped):
         self.link = link
         self.invariant = link.invariant and not regression.omega.any()
         self.proven_tau = None if link.proven is None else link.proven(regression)
+
+    @property
+    def free_rows(self) -> int:
+        """The rows of positive weight, less one a group in which residuals sum to 0 whatever x is.
+
+        They do where b sums to 1. A row of weight 0 in a group takes up what the others do not sum to.
+        """
+        whole = np.minimum.reduceat(self.scale, self.groups.edges[:-1]) > 0.0
+        bound = whole & (np.abs(self.groups.sums(self.target) - 1.0) <= SUMS_TO_ONE)
+        return int(np.count_nonzero(self.scale)) - int(np.count_nonzero(bound))
 
     def convexity_floor(self) -> Vector | None:
         """Return a proven lower bound of the curvature of every row anywhere (n), None where there is none."""

@@ -99,6 +99,13 @@ class Separable:
         """Return f(z + step · direction)."""
         return self.kernels.along(z, direction, step, *self.terms)
 
+    @property
+    def of_data(self) -> "Separable":
+        """The loss without its regulariser."""
+        target, scale, _, _ = self.terms
+        nothing = np.zeros(1)
+        return Separable(self.kernels, target, scale=scale, omega=nothing, offset=nothing, reach=self.reach)
+
     def expand(self, z: Vector) -> PointwiseExpansion:
         """Return value, gradient and curvature at z."""
         gradient, weights, model = (np.empty_like(z) for _ in range(3))
@@ -134,6 +141,20 @@ class Grouped:
     @property
     def coupled(self) -> int:
         return self.groups.count
+
+    @property
+    def of_data(self) -> "Grouped":
+        """The loss without its regulariser, and without what its kernels add to the data's."""
+        return Grouped(
+            self.kernels.of_data or self.kernels,
+            self.groups,
+            self.target,
+            scale=self.scale,
+            omega=np.zeros(1),
+            offset=np.zeros(1),
+            reach=self.reach,
+            parallel=self.parallel,
+        )
 
     def value(self, z: Vector) -> float:
         """Return f(z)."""

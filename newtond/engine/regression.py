@@ -17,6 +17,7 @@ from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import ARRAY_POINTERS, SolveSpec
 from newtond.engine.arrays import matrix_of, vector_of
 from newtond.engine.certificate import certify_predictor
+from newtond.engine.covariance import Observed, coefficient_errors
 from newtond.engine.design import Design, DesignMatrix
 from newtond.engine.groups import Groups, gathered, single
 from newtond.engine.kernels import PointwiseKernels
@@ -24,6 +25,7 @@ from newtond.engine.methods.approximate_newton import approximate_newton
 from newtond.engine.methods.minimum_norm import NullSpace, null_space
 from newtond.engine.methods.newton import newton
 from newtond.engine.methods.planning import make_hessian, make_plan
+from newtond.engine.methods.standard_errors import StandardErrors
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.objective import Loss, Objective, Penalty, Separable
 from newtond.engine.state import Csr, Inputs, Solution, State, Step, Vector
@@ -33,6 +35,14 @@ Bound = Callable[[Vector, Vector, Vector], Vector]
 
 class ModelLoss(Loss, Protocol):
     """A loss that also says what it predicts."""
+
+    @property
+    def of_data(self) -> Loss:
+        """The loss without its regulariser."""
+
+    @property
+    def free_rows(self) -> int:
+        """How many residuals can vary independently of the others."""
 
     def fit(self, z: Vector) -> tuple[Vector, Vector]:
         """Return what is predicted at z and what is left over, both (n)."""
@@ -174,6 +184,12 @@ class PredictorLoss(Separable):
         target, scale, omega, _ = self.terms
         return scale * self.link.bounds[1](target, low, high) + omega
 
+    @property
+    def free_rows(self) -> int:
+        """The rows of positive weight."""
+        target, scale, _, _ = self.terms
+        return int(np.count_nonzero(np.broadcast_to(scale, len(target))))
+
     def fit(self, z: Vector) -> tuple[Vector, Vector]:
         """Return f(z) and f(z) − b (n)."""
         fitted = self.link.function(z)
@@ -246,6 +262,31 @@ class Regression:
         out = np.empty_like(values)
         out[self.order] = values
         return out
+
+    def outputs(self, x: Vector, nullity: int) -> tuple[dict[str, Vector], list[str]]:
+        """Return the arrays that ``outputs`` asks for, and what is to be said of them."""
+        asked = self.spec.outputs
+        if not asked:
+            return {}, []
+        fitted, residual = self.loss.fit(self.design.matvec(x))
+        rows = {"fitted": fitted, "residual": residual}
+        arrays: dict[str, Vector] = {name: self.as_given(rows[name]) for name in rows if name in asked}
+        if "standard_errors" not in asked:
+            return arrays, []
+        observed = Observed(self.loss.of_data, self.scale * residual**2, self.loss.free_rows)
+        noise = self.rule.threshold(0.0)
+        errors = coefficient_errors(self.objective, x, observed, nullity, noise)
+        return arrays | self._split(errors), list(errors.remarks)
+
+    def _split(self, errors: StandardErrors) -> dict[str, Vector]:
+        """Return the errors of x and of the intercept by the names of the results."""
+        d = self.design.columns
+        named = {"standard_errors": errors.classical, "sandwich_errors": errors.sandwich}
+        there = {name: values for name, values in named.items() if values is not None}
+        arrays = {name: values[:d] for name, values in there.items()}
+        if there and self.design.intercept:
+            arrays["intercept_errors"] = np.array([values[d] for values in there.values()])
+        return arrays
 
     @property
     def global_floor(self) -> Vector:
@@ -330,12 +371,10 @@ class RegressionFamily:
         rows, used = regression.link.identified(regression)
         x = null.least_norm(rows, used, state.arrays["x"])
         x = regression.link.canonical(regression, x)
-        arrays = {"x": np.ascontiguousarray(x[: design.columns])}
-        if spec.outputs:
-            made = dict(zip(("fitted", "residual"), regression.loss.fit(design.matvec(x)), strict=True))
-            arrays |= {name: regression.as_given(made[name]) for name in spec.outputs}
+        made, said = regression.outputs(x, null.nullity)
+        arrays = {"x": np.ascontiguousarray(x[: design.columns]), **made}
         intercept = float(x[-1]) if design.intercept else None
-        return Solution(arrays, intercept, tuple(regression.remarks(x, null)))
+        return Solution(arrays, intercept, (*regression.remarks(x, null), *said))
 
     def certify(self, spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
         """Return what is proven of the solution, from the input arrays and the loss formula alone."""

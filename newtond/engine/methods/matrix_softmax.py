@@ -89,6 +89,10 @@ class MapFit:
 
     def _back(self, change: Change) -> Vector:
         """Return Qᵀ change(P) K."""
+        return (self.maps.queries.T @ self._turned(change)).ravel()
+
+    def _turned(self, change: Change) -> Matrix:
+        """Return change(P) K (n, c)."""
         keys = self.maps.scores.keys
         T = np.empty((len(self.queries), keys.shape[1]))
 
@@ -96,14 +100,18 @@ class MapFit:
             T[rows] = change(P, P - self.maps.target[rows, seen], rows) @ keys[seen]
 
         self.maps.scores.each(self.queries, work)
-        return (self.maps.queries.T @ T).ravel()
+        return T
+
+    def pulled(self) -> Matrix:
+        """Return G K (n, c)."""
+        return self._turned(lambda P, R, _: P * _centred(R, P))
 
     @cached_property
     def gradient(self) -> Vector:
         """∇F, (1)."""
         if not np.isfinite(self.value):
             return np.full(self.x.size, np.nan)
-        return self._back(lambda P, R, _: P * _centred(R, P)) + (self.maps.ridge * self.X).ravel()
+        return (self.maps.queries.T @ self.pulled()).ravel() + (self.maps.ridge * self.X).ravel()
 
     def product(self, d: Vector, exact: bool) -> Vector:
         """Return the Hessian of F, or its Gauss-Newton part, times d."""
@@ -122,13 +130,14 @@ class MapFit:
 
     @cached_property
     def _model(self) -> Matrix:
-        return self._matrix(exact=False)
+        return self.matrix(exact=False)
 
     @cached_property
     def _hessian(self) -> Matrix:
-        return self._matrix(exact=True)
+        return self.matrix(exact=True)
 
-    def _matrix(self, *, exact: bool) -> Matrix:
+    def matrix(self, *, exact: bool) -> Matrix:
+        """Return (2), or its Gauss-Newton part."""
         r, c = self.maps.shape
         H = np.zeros((r, r, c, c))
         for rows in self.maps.scores.groups(max(1, GROUP_ENTRIES // max(r * r, c * c))):

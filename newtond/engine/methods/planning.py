@@ -14,6 +14,7 @@ from newtond.engine.hessians import Hessian
 from newtond.engine.hessians.dense import DenseHessian
 from newtond.engine.hessians.krylov import FreeHessian, SketchedHessian
 from newtond.engine.hessians.sampled import SampledHessian, default_rows
+from newtond.engine.methods.standard_errors import errors_memory
 from newtond.engine.objective import Objective
 from newtond.engine.sketches import sketch
 from newtond.engine.state import Vector
@@ -48,7 +49,7 @@ def make_plan(
         sketch_rows=rows,
         convex=convex,
         convexity=convexity or _convexity(floor, convex),
-        memory_bytes=_memory(choice, objective, rows),
+        memory_bytes=_memory(choice, objective, rows) + errors_memory(spec, design.width),
         full_passes=_passes(choice),
         seconds=float(f"{STEPS * cost / GIGA / design.threads:.2g}"),
         warnings=_warnings(choice, spec, objective),

@@ -1,12 +1,14 @@
-"""Standard errors of a regression's coefficients: classical, and robust to unequal variances (sandwich, HC0).
+"""Standard errors of the unknowns of ½ Σ v r² + regulariser: classical, and robust to unequal variances (sandwich).
 
-With D = v f′², B the true curvature, q = v f′ r the rows' slopes and P the ridge,
+With J = ∂r/∂x, H the model JᵀVJ + the regulariser's Hessian, G the Hessian itself and sₖ = JₖᵀVₖrₖ the score of
+part k of the data, parts being independent of each other (a row, or a group of rows that share noise),
 
-    classical: σ² H⁻¹ (AᵀDA) H⁻¹,  H = Aᵀ(D + w²)A + P,  σ² = Σ v r²/(n − tr H⁻¹AᵀDA)
-    sandwich:  G⁻¹ (Aᵀ diag(q²) A) G⁻¹,  G = Aᵀ B A + P
+    classical: σ² H⁻¹ (JᵀVJ) H⁻¹,   σ² = Σ v r²/(m − tr H⁻¹JᵀVJ)                                          (1)
+    sandwich:  G⁻¹ (Σ sₖsₖᵀ) G⁻¹                                                                          (2)
 
-that is σ²(AᵀDA)⁻¹ without w and P, as GLM software has it. With a regulariser they are the errors of the shrunk
-estimate about its own mean: its bias is not in them.
+m counts the residuals that vary freely. Without a regulariser (1) is σ²(JᵀVJ)⁻¹ with m less the number of
+coefficients; with one they are the errors of the shrunk estimate about its own mean: its bias is not in them.
+Sources: White (1980), and Liang, Zeger (1986) for parts of several rows; no factor for small samples.
 """
 
 from dataclasses import dataclass
@@ -14,85 +16,112 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from newtond.engine.design import DesignMatrix
-from newtond.engine.methods.linear_system import powers_of_two
-from newtond.engine.objective import Objective
+from newtond.contract.solve import SolveSpec
 from newtond.engine.state import Matrix, Vector
 
 LARGEST = 5000
-CONDITION = 1e7
+CONDITION = 2e6
+NEAR = 0.1
+MATRICES = 9
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What the errors are made of, at a solution (n each): D, w², the slopes q and v r²."""
+class Moments:
+    """What (1) and (2) are made of at x; matrices are (p, p), both triangles filled.
 
-    squares: Vector
-    omega: Vector
-    slopes: Vector
-    residual_squares: Vector
+    ``size`` (p) scales the unknowns: the diagonal of H before anything in it cancels. ``scores`` is None where
+    there are too few parts, ``remark`` says why, or what they are. ``noise`` is the Newton decrement that
+    rounding leaves.
+    """
+
+    hessian: Matrix
+    model: Matrix
+    data: Matrix
+    scores: Matrix | None
+    remark: str
+    size: Vector
+    gradient: Vector
+    squares: float
+    rows: int
+    noise: float
 
 
 @dataclass(frozen=True)
 class StandardErrors:
-    """Errors of every entry of x (width), or the reason why there are none."""
+    """Errors of every unknown (p), None where there are none, and why in words."""
 
-    classical: Vector
-    sandwich: Vector
-    reason: str = ""
+    classical: Vector | None
+    sandwich: Vector | None
+    remarks: tuple[str, ...] = ()
 
 
-def standard_errors(objective: Objective, x: Vector, rows: Rows) -> StandardErrors:
-    """Return the standard errors at x; costs four Gram matrices and two d³."""
-    design, ridge = objective.design, objective.penalty.ridge
-    if design.width > LARGEST:
-        return _none(f"{design.width} columns are too many to factorise the Hessian")
-    scale = powers_of_two(np.sqrt(design.column_squares))
-    curvature = objective.expand(x).curvature
-    model = _inverse(design, rows.squares + rows.omega, ridge, scale)
-    true = _inverse(
-        design, curvature.weights if hasattr(curvature, "weights") else rows.squares, ridge, scale
-    )
+def standard_errors(moments: Moments, outward: Matrix | None = None) -> StandardErrors:
+    """Return the errors of x, or of outward · x; costs two factorisations and four products of p³."""
+    if not (moments.size > 0.0).all():
+        return without("some coefficient has no data")
+    unit = 1.0 / np.sqrt(moments.size)
+    model, true = _inverse(moments.model, unit), _inverse(moments.hessian, unit)
     if model is None or true is None:
-        return _none(
+        return without(
             "the Hessian is not positive definite to working accuracy, so some coefficient is not identified"
         )
-    data = _scaled(design.gram(rows.squares), scale)
-    freedom = len(rows.squares) - float(np.sum(model * data))
+    data = _scaled(moments.data, unit)
+    freedom = moments.rows - float(np.sum(model * data))
     if freedom < 0.5:
-        return _none("there are no more rows than coefficients")
-    variance = float(np.sum(rows.residual_squares)) / freedom
-    meat = _scaled(design.gram(rows.slopes**2), scale)
-    return StandardErrors(
-        scale * np.sqrt(variance * _sandwiched(model, data)), scale * np.sqrt(_sandwiched(true, meat))
-    )
+        return without("there are no more rows than coefficients")
+    variance = moments.squares / freedom
+    step = unit * moments.gradient
+    decrement = float(np.sqrt(step @ true @ step))
+    if decrement > max(NEAR * np.sqrt(variance), moments.noise):
+        return without("x is too far from a minimum: a Newton step would move it by more than a tenth of one")
+    bread = _turned(model, unit, outward)
+    classical = np.sqrt(variance) * _roots(bread, data)
+    if moments.scores is None:
+        return StandardErrors(classical, None, (f"no sandwich errors: {moments.remark}",))
+    sandwich = _roots(_turned(true, unit, outward), _scaled(moments.scores, unit))
+    return StandardErrors(classical, sandwich, (moments.remark,) if moments.remark else ())
 
 
-def _none(reason: str) -> StandardErrors:
-    return StandardErrors(np.empty(0), np.empty(0), f"no standard errors: {reason}")
+def errors_memory(spec: SolveSpec, width: int) -> int:
+    """Return the bytes that the errors of this many coefficients take, where they are asked for."""
+    return MATRICES * 8 * width**2 if "standard_errors" in spec.outputs and width <= LARGEST else 0
 
 
-def _scaled(gram: Matrix, scale: Vector) -> Matrix:
-    """Return both triangles of the Gram of the scaled columns."""
-    upper = np.triu(gram) * scale * scale[:, None]
-    return upper + np.triu(upper, 1).T
+def without(reason: str) -> StandardErrors:
+    """Return no errors, for this reason."""
+    return StandardErrors(None, None, (f"no standard errors: {reason}",))
 
 
-def _inverse(design: DesignMatrix, weights: Vector, ridge: Vector, scale: Vector) -> Matrix | None:
-    """Return the inverse of the scaled Aᵀ diag(weights) A + diag(ridge), None where it is not clearly definite."""
-    form = _scaled(design.gram(weights), scale) + np.diag(ridge * scale * scale)
-    diagonal = np.diag(form)
-    if not (diagonal > 0.0).all():
-        return None
-    unit = 1.0 / np.sqrt(diagonal)
+def both_triangles(upper: Matrix) -> Matrix:
+    """Return the symmetric matrix of this upper triangle."""
+    above = np.triu(upper, 1)
+    above += above.T
+    above[np.diag_indices_from(above)] = np.diag(upper)
+    return above
+
+
+def _scaled(matrix: Matrix, unit: Vector) -> Matrix:
+    scaled: Matrix = matrix * unit
+    scaled *= unit[:, None]
+    return scaled
+
+
+def _inverse(matrix: Matrix, unit: Vector) -> Matrix | None:
+    """Return the inverse of the scaled matrix, None where that is not clearly positive definite."""
     try:
-        factor = cho_factor(form * unit * unit[:, None], check_finite=False)
+        factor = cho_factor(_scaled(matrix, unit), overwrite_a=True, check_finite=False)
     except LinAlgError:
         return None
-    if np.diag(factor[0]).min() < 1.0 / CONDITION:
+    if not np.diag(factor[0]).min() >= 1.0 / CONDITION:
         return None
-    return np.asarray(cho_solve(factor, np.diag(unit), check_finite=False) * unit[:, None])
+    return np.asarray(cho_solve(factor, np.eye(len(unit)), overwrite_b=True, check_finite=False))
 
 
-def _sandwiched(bread: Matrix, filling: Matrix) -> Vector:
-    return np.maximum(np.einsum("ij,jk,ki->i", bread, filling, bread, optimize=True), 0.0)
+def _turned(inverse: Matrix, unit: Vector, outward: Matrix | None) -> Matrix:
+    """Return outward · diag(unit) · inverse."""
+    return unit[:, None] * inverse if outward is None else (outward * unit) @ inverse
+
+
+def _roots(bread: Matrix, filling: Matrix) -> Vector:
+    """Return the square roots of the diagonal of bread · filling · breadᵀ."""
+    return np.sqrt(np.maximum(np.einsum("ij,ij->i", bread @ filling, bread), 0.0))

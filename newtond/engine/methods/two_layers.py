@@ -24,11 +24,13 @@ from scipy.special import expit
 
 from newtond.engine.hessians import Direction
 from newtond.engine.methods.damped import ROUNDING, dense_bend, dense_step, free_bend, free_step
+from newtond.engine.methods.standard_errors import Moments
 from newtond.engine.state import Matrix, Vector
 
 DENSE_UNKNOWNS = 1000
 AT_KINK = 1e-8
 """Of the size of relu's argument: where the least loss is at a kink, a descent ends beside it, 1e-10 off and less."""
+SUMS_TO_ONE = 1e-9
 Rows = Any
 """A matrix, dense or SciPy's CSR."""
 
@@ -187,6 +189,37 @@ class LayersFit:
     def _gram(self, rows: Vector) -> Matrix:
         A1 = self.layers.first
         product = A1.T @ _scaled(A1, rows)
+        return np.asarray(product if isinstance(product, np.ndarray) else product.toarray())
+
+    def moments(self) -> Moments:
+        """Return what standard errors are made of; rows of h are taken as independent."""
+        layers, (outer, rows) = self.layers, self.weights(False)
+        summing = not layers.softmax_first and abs(float(layers.target.sum()) - 1.0) <= SUMS_TO_ONE
+        tangent = np.sqrt(outer)[:, None] * self.tangent
+        telling = self.r[:, None] * tangent
+        return Moments(
+            hessian=self.hessian(True),
+            model=self.hessian(False),
+            data=tangent.T @ tangent,
+            scores=telling.T @ telling,
+            remark=""
+            if layers.softmax_first
+            else "sandwich errors take the rows of b as independent of each other",
+            size=np.sum(outer[:, None] * self._absolute**2, axis=0)
+            + np.asarray((layers.absolute[0] ** 2).T @ rows)
+            + layers.ridge,
+            gradient=self.gradient,
+            squares=float(self.r @ self.r),
+            rows=len(self.r) - summing,
+            noise=self.noise,
+        )
+
+    @property
+    def _absolute(self) -> Matrix:
+        """T before anything in it cancels (m, d)."""
+        A1, A2 = self.layers.absolute
+        inner = self.f if self.layers.softmax_first else np.abs(self.layers.activation.slope(self.z))
+        product = A2 @ _scaled(A1, inner)
         return np.asarray(product if isinstance(product, np.ndarray) else product.toarray())
 
     def product(self, d: Vector, exact: bool) -> Vector:

@@ -134,6 +134,10 @@ class Projection:
 
     def _back(self, pull: Matrix, mean: Vector) -> Vector:
         """Return Qᵀ (P∘(pull A₃ᵀ − mean)) K."""
+        return (self.layer.queries.T @ self.pulled(pull, mean)).ravel()
+
+    def pulled(self, pull: Matrix, mean: Vector) -> Matrix:
+        """Return (P∘(pull A₃ᵀ − mean)) K (n, c)."""
         layer, keys = self.layer, self.layer.scores.keys
         T = np.empty((len(pull), keys.shape[1]))
 
@@ -144,7 +148,7 @@ class Projection:
             T[rows] = E @ keys[seen]
 
         layer.scores.each(self.queries, work)
-        return (layer.queries.T @ T).ravel()
+        return T
 
     def product(self, d: Vector, exact: bool) -> Vector:
         """Return the Hessian of φ, or its Gauss-Newton part, times d."""

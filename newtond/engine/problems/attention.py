@@ -26,8 +26,10 @@ from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.arrays import dense_of
 from newtond.engine.certificate.attention import AttentionPoint, certify_attention
-from newtond.engine.methods.matrix_softmax import Maps
+from newtond.engine.methods.attention_errors import layer_moments, map_moments, outward
+from newtond.engine.methods.matrix_softmax import MapFit, Maps
 from newtond.engine.methods.multistart import Search, Stage, spread
+from newtond.engine.methods.standard_errors import StandardErrors, standard_errors, without
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.methods.variable_projection import Layer, Projection
 from newtond.engine.rowblocks.scores import Scores
@@ -184,6 +186,27 @@ class Attention:
         """Return X of vec(X̃)."""
         return self.rows.back @ x.reshape(self.terrain.shape) @ self.columns.back.T
 
+    def errors(self, place: Projection | MapFit) -> StandardErrors:
+        """Return the standard errors of vec(X) and vec(Y), or why there are none."""
+        if not self.dense:
+            return without(f"{self.unknowns} unknowns are too many to factorise the joint Hessian")
+        if self.problem.ridge_x == 0.0 and (self.rows.nullity or self.columns.nullity):
+            return without("X is not identified: some directions of it change no score")
+        moments = layer_moments(place) if isinstance(place, Projection) else map_moments(place)
+        values = place.Y.size if isinstance(place, Projection) else 0
+        return standard_errors(moments, outward(self.rows.back, self.columns.back, values))
+
+    def split(self, errors: StandardErrors) -> dict[str, Matrix]:
+        """Return the errors in the shapes of X and of Y, by the names of the results."""
+        shape = (self.A1.shape[1], self.A2.shape[1])
+        size, arrays = shape[0] * shape[1], dict[str, Matrix]()
+        for name, values in (("standard_errors", errors.classical), ("sandwich_errors", errors.sandwich)):
+            if values is not None:
+                arrays[f"{name}_X"] = values[:size].reshape(shape)
+                if not self.is_map:
+                    arrays[f"{name}_Y"] = values[size:].reshape(self.A3.shape[1], -1)
+        return arrays
+
     def remarks(self, losses: Vector) -> list[str]:
         """Return what the caller should know of the answer, in words."""
         said = spread(losses, self.problem.starts)
@@ -240,8 +263,13 @@ def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Sol
     if spec.outputs:
         fitted = place.fitted()
         made = {"fitted": fitted, "residual": fitted - attention.B}
-        arrays |= {name: made[name] for name in spec.outputs}
-    return Solution(arrays, None, tuple(attention.remarks(losses)))
+        arrays |= {name: made[name] for name in spec.outputs if name in made}
+    said = attention.remarks(losses)
+    if "standard_errors" in spec.outputs:
+        errors = attention.errors(place)
+        arrays |= attention.split(errors)
+        said += errors.remarks
+    return Solution(arrays, None, tuple(said))
 
 
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:

@@ -22,12 +22,11 @@ import numpy as np
 
 from newtond.contract.problem import HyperbolicProblem
 from newtond.contract.solve import SolveSpec
-from newtond.engine.covariance import with_errors
 from newtond.engine.kernels import exp, inner, specialise
 from newtond.engine.methods.start import best, linearised, spectral
 from newtond.engine.regression import Bound, Link, Regression, RegressionFamily
 from newtond.engine.sketches import Key
-from newtond.engine.state import Inputs, Solution, State, Vector
+from newtond.engine.state import Vector
 
 SAFETY = 8.0 * float(np.finfo(np.float64).eps)
 Reach = Callable[[Vector, Vector], tuple[Vector, Vector, float]]
@@ -228,9 +227,4 @@ def link(spec: SolveSpec) -> Link:
 
 
 family = RegressionFamily(link)
-plan, steps, certify = family.plan, family.steps, family.certify
-
-
-def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
-    """Return x of least norm, the intercept, and the outputs asked for."""
-    return with_errors(spec, inputs, state, threads, link(spec), family.solution)
+plan, steps, solution, certify = family.plan, family.steps, family.solution, family.certify

@@ -18,7 +18,6 @@ from newtond.contract.problem import LeastSquaresProblem
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.certificate import certify_linear
-from newtond.engine.covariance import with_errors
 from newtond.engine.kernels import inner, specialise
 from newtond.engine.methods import columns
 from newtond.engine.methods.guarantees import Guaranteed
@@ -144,7 +143,7 @@ def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Sol
         return columns.solution(
             spec, inputs, state, lambda one, given, at: _solution(one, given, at, threads)
         )
-    return with_errors(spec, inputs, state, threads, link(spec), _solution)
+    return _solution(spec, inputs, state, threads)
 
 
 def _solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
@@ -152,12 +151,10 @@ def _solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> So
         return family.solution(spec, inputs, state, threads)
     regression = Regression(spec, inputs, link(spec), threads)
     design, x = regression.design, state.arrays["x"]
-    arrays = {"x": np.ascontiguousarray(x[: design.columns])}
-    if spec.outputs:
-        made = dict(zip(("fitted", "residual"), regression.loss.fit(design.matvec(x)), strict=True))
-        arrays |= {name: made[name] for name in spec.outputs}
+    made, said = regression.outputs(x, design.width - int(state.scalars["rank"]))
+    arrays = {"x": np.ascontiguousarray(x[: design.columns]), **made}
     intercept = float(x[-1]) if design.intercept else None
-    return Solution(arrays, intercept, tuple(_remarks(regression, x, state)))
+    return Solution(arrays, intercept, (*_remarks(regression, x, state), *said))
 
 
 def _remarks(regression: Regression, x: Vector, state: State) -> list[str]:

@@ -129,7 +129,7 @@ def _divided(degree: int) -> GroupKernels:
         value = shares.along(z, direction, step, target, scale, edges)
         return value + length_along(z, direction, step, scale, edges, beta)
 
-    return GroupKernels(expand, along, shares.fit)
+    return GroupKernels(expand, along, shares.fit, of_data=shares)
 
 
 def _row(z, b):

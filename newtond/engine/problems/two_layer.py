@@ -25,8 +25,9 @@ from newtond.contract.solve import ARRAY_POINTERS, SolveSpec
 from newtond.engine.arrays import matrix_of, vector_of
 from newtond.engine.certificate.two_layer import TwoLayerPoint, certify_two_layer
 from newtond.engine.methods.multistart import Search, Stage, spread
+from newtond.engine.methods.standard_errors import StandardErrors, standard_errors, without
 from newtond.engine.methods.stopping import StoppingRule
-from newtond.engine.methods.two_layers import DENSE_UNKNOWNS, Activation, Rows, TwoLayers
+from newtond.engine.methods.two_layers import DENSE_UNKNOWNS, Activation, LayersFit, Rows, TwoLayers
 from newtond.engine.sketches import Key
 from newtond.engine.state import Csr, Inputs, Matrix, Solution, State, Step, Vector
 
@@ -175,9 +176,22 @@ def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Sol
     losses = state.arrays["losses"]
     arrays = {"x": x, "losses": losses if losses.size else np.array([place.value])}
     made = {"fitted": place.fitted, "residual": place.r}
-    arrays |= {name: made[name] for name in spec.outputs}
-    said = spread(losses, two.problem.starts)
-    return Solution(arrays, None, tuple([*said, place.kink] if place.kink else said))
+    arrays |= {name: made[name] for name in spec.outputs if name in made}
+    said = spread(losses, two.problem.starts) + ([place.kink] if place.kink else [])
+    if "standard_errors" in spec.outputs:
+        errors = _errors(place)
+        named = {"standard_errors": errors.classical, "sandwich_errors": errors.sandwich}
+        arrays |= {name: values for name, values in named.items() if values is not None}
+        said += errors.remarks
+    return Solution(arrays, None, tuple(said))
+
+
+def _errors(place: LayersFit) -> StandardErrors:
+    if place.kink:
+        return without("F has no Hessian at a kink")
+    if place.x.size > DENSE_UNKNOWNS:
+        return without(f"{place.x.size} columns are too many to factorise the Hessian")
+    return standard_errors(place.moments())
 
 
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
