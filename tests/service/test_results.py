@@ -89,6 +89,41 @@ def test_no_such_array_or_representation(working: httpx.Client, job_id: str) -> 
     refusal(fetch(working, job_id, Accept="image/png"), 406)
 
 
+def test_standard_errors_of_a_coupled_loss_and_of_a_layer(working: httpx.Client) -> None:
+    rng = np.random.default_rng(6)
+    labels, A = np.repeat(np.arange(8.0), 4), rng.normal(size=(32, 2))
+    shares = np.exp(A @ [0.7, -0.4]).reshape(8, 4)
+    shares = shares / shares.sum(axis=1, keepdims=True) + 0.05 * rng.normal(size=(8, 4))
+    softmax = {"problem": {"kind": "softmax"}, "A": A, "b": shares.ravel(), "groups": labels}
+    A1 = rng.normal(size=(12, 2))
+    B = rng.dirichlet(np.ones(12), size=12)
+    layer = {"problem": {"kind": "attention", "target": "map", "starts": 1, "ridge_x": 0.1}, "A1": A1, "B": B}
+    for body, shapes in (
+        (softmax, {"standard_errors": [2], "sandwich_errors": [2]}),
+        (layer, {"standard_errors_X": [2, 2], "sandwich_errors_X": [2, 2]}),
+    ):
+        listed = working.get(f"/problems/{body['problem']['kind']}").json()
+        assert "standard_errors" in listed["outputs"]
+        sent = {
+            name: np.asarray(given).tolist() if name != "problem" else given for name, given in body.items()
+        }
+        answer = working.post("/solve", json=sent | {"outputs": ["standard_errors"]})
+        job = finish(working, answer.json()["id"])
+        arrays = working.get(job["links"]["result"]).json()["arrays"]
+        assert {name: arrays[name]["shape"] for name in shapes} == shapes
+        for name in shapes:
+            assert arrays[name]["meaning"] == listed["results"][name]["meaning"]
+            assert (np.load(io.BytesIO(working.get(arrays[name]["href"]).content)) > 0.0).all()
+
+
+@pytest.mark.parametrize("kind", ["attention_kernel", "gram_power"])
+def test_no_standard_errors_where_they_mean_nothing(working: httpx.Client, kind: str) -> None:
+    entry = working.get(f"/problems/{kind}").json()
+    assert "standard_errors" not in entry["outputs"]
+    answer = working.post("/solve", json=example(kind) | {"outputs": ["standard_errors"]})
+    assert entry["refuses"]["standard_errors"] in refusal(answer, 422)["detail"]
+
+
 def test_what_was_deleted_is_gone(working: httpx.Client) -> None:
     job_id = finish(working, submit(working, intercept=False)["id"])["id"]
     array_id = working.get(f"/jobs/{job_id}/result").json()["arrays"]["x"]["id"]
