@@ -72,6 +72,7 @@ class ProblemSummary(TypedDict):
     symbols: dict[str, str]
     inputs: dict[str, ArrayRole]
     results: dict[str, ArrayRole]
+    outputs: list[str]
     href: str
 
 
@@ -275,9 +276,11 @@ class ProblemEntry(TypedDict):
     symbols: dict[str, str]
     inputs: dict[str, ArrayRole]
     results: dict[str, ArrayRole]
+    outputs: list[str]
     href: str
     reference: str
     differences: list[str]
+    refuses: dict[str, str]
     schema: dict[str, Any]
     example: dict[str, Any]
     variants: dict[str, dict[str, Any]]
