@@ -13,7 +13,7 @@ from service.logs import configure_logs
 from service.metrics import Metrics
 from service.openapi import describe
 from service.request_context import RequestContext
-from service.routes import arrays, health, jobs, pages, problems, results, solve, trace
+from service.routes import arrays, health, jobs, pages, problems, results, solve, trace, verification
 from service.settings import ServiceSettings
 
 TITLE = "newtond"
@@ -22,6 +22,7 @@ ROUTERS = (
     jobs.router,
     trace.router,
     results.router,
+    verification.router,
     arrays.router,
     problems.router,
     health.router,

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from newtond.contract.audit import AuditRequest
 from newtond.contract.job import Job, ProblemDetail
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Plan
@@ -33,6 +34,7 @@ TAGS = [
     {"name": "solve", "description": "From a spec to a job."},
     {"name": "jobs", "description": "What becomes of it."},
     {"name": "results", "description": "What came out, and what is proven of it."},
+    {"name": "verification", "description": "Evidence that what came out was computed from what went in."},
     {"name": "arrays", "description": "Matrices and vectors, content-addressed."},
     {"name": "problems", "description": "What can be solved."},
     {"name": "operations", "description": "For whoever runs this."},
@@ -94,6 +96,7 @@ def _request_schemas() -> dict[str, Any]:
         (ProblemDetail, "serialization"),
         (Job, "serialization"),
         (Plan, "serialization"),
+        (AuditRequest, "validation"),
     ]
     _, schema = models_json_schema(models, ref_template=REF)
     definitions: dict[str, Any] = schema["$defs"]

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from anyio import to_thread
 
+from newtond.contract.audit import Audit
 from newtond.contract.errors import (
     InvalidSpec,
     NewtondError,
@@ -127,7 +128,12 @@ def _where(name: str, upload: Upload, error: NewtondError) -> dict[str, Any]:
 
 
 def accept(
-    backend: Backend, spec: SolveSpec, task: Task, idempotency_key: str | None, request_id: str
+    backend: Backend,
+    spec: SolveSpec,
+    task: Task,
+    idempotency_key: str | None,
+    request_id: str,
+    audit: Audit | None = None,
 ) -> Accepted:
     """Make the job durable, enqueue it, and return it; with a key that came before, return its job.
 
@@ -140,9 +146,10 @@ def accept(
             job_id=new_job_id(),
             task=task,
             spec=spec,
+            audit=audit,
             shapes=shapes,
             idempotency_key=idempotency_key,
-            fingerprint=_fingerprint(spec, task),
+            fingerprint=_fingerprint(spec, task, audit),
             request_id=request_id,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
@@ -163,8 +170,9 @@ def _shapes(backend: Backend, spec: SolveSpec) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _fingerprint(spec: SolveSpec, task: Task) -> str:
-    return hashlib.sha256(f"{task}\n{spec.model_dump_json()}".encode()).hexdigest()
+def _fingerprint(spec: SolveSpec, task: Task, audit: Audit | None) -> str:
+    asked = [task, spec.model_dump_json(), *([audit.model_dump_json()] if audit else [])]
+    return hashlib.sha256("\n".join(asked).encode()).hexdigest()
 
 
 def _enqueue(backend: Backend, accepted: Accepted) -> None:

@@ -11,6 +11,9 @@ from newtond.contract.chain import Digest, Link, linked, sha256
 from newtond.engine import Measured, Share, Step
 from newtond.store.arrays import digest
 
+LEAF = 32
+"""The bytes of a row block's digest."""
+
 
 class Chain:
     """Goes on from ``head``, the digest of the last line, or begins with that of the inputs."""
@@ -19,14 +22,14 @@ class Chain:
         self.inputs = inputs
         self.head = head or inputs
 
-    def link(self, step: Step, measured: Measured | None) -> Link:
-        """Return what ties the line of this step to the one before."""
+    def link(self, step: Step, measured: Measured | None, digests: NDArray[np.uint8] | None) -> Link:
+        """Return what ties the line of this step to the one before; ``digests`` are ``leaves`` of ``measured``."""
         return Link(
             previous=self.head,
             inputs=self.inputs,
             x=array_id(step.state.iterate),
             point=None if measured is None else array_id(measured.x),
-            gradients=None if measured is None else sha256(*leaves(measured.shares)),
+            gradients=None if digests is None else sha256(digests.data),
         )
 
     def add(self, line: bytes) -> None:
@@ -40,9 +43,10 @@ def array_id(array: NDArray[np.float64]) -> ArrayId:
     return digest("dense", values.shape, {"data": values})
 
 
-def leaves(shares: Sequence[Share]) -> list[bytes]:
-    """Return the digest of each row block's gradient: of its d numbers and the sum of its slopes, as <f8."""
-    return [bytes.fromhex(sha256(_bytes(part), struct.pack("<d", ones))) for part, ones in shares]
+def leaves(shares: Sequence[Share]) -> NDArray[np.uint8]:
+    """Return the digest of each row block's gradient, of its d numbers and the sum of its slopes, (blocks, 32)."""
+    found = [bytes.fromhex(sha256(_bytes(part), struct.pack("<d", ones))) for part, ones in shares]
+    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, LEAF)
 
 
 def _bytes(part: NDArray[np.float64]) -> memoryview:

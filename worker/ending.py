@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from newtond.contract.audit import AuditReport
 from newtond.contract.chain import seal, sha256
 from newtond.contract.errors import NewtondError
 from newtond.contract.http import problem_detail
@@ -34,6 +35,11 @@ def cancelled(jobs: JobStore, accepted: Accepted) -> Finished:
 def planned(jobs: JobStore, accepted: Accepted, plan: Plan) -> Finished:
     """Return the end of a dry run."""
     return _finished(jobs, accepted, status="succeeded", plan=plan, warnings=plan.warnings)
+
+
+def audited(jobs: JobStore, accepted: Accepted, report: AuditReport) -> Finished:
+    """Return the end of an audit, whatever it found."""
+    return _finished(jobs, accepted, status="succeeded", audit=report)
 
 
 def solved(

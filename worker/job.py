@@ -18,13 +18,14 @@ from newtond.contract.errors import InternalError, NewtondError, NotFound, OutOf
 from newtond.contract.job import Accepted, Finished
 from newtond.contract.result import Termination
 from newtond.contract.trace import TraceRecord
-from newtond.engine import Inputs, Step
+from newtond.engine import Inputs, Measured, RowGradients, Step
 from newtond.store import DataDirectory
 from newtond.store.attempts import Attempt
 from newtond.store.queue import JobQueue
 from worker import ending
+from worker.audit import audit
 from worker.board import Board
-from worker.chain import Chain
+from worker.chain import Chain, leaves
 from worker.checkpoint import Progress, Saver, advance, restore
 from worker.control import Control, Interrupted
 from worker.inputs import load
@@ -139,7 +140,13 @@ def _solve(assignment: Assignment) -> Finished:
     return ending.solved(assignment, result, progress, solve.resumed_from)
 
 
-TASKS = {"plan": _plan, "solve": _solve}
+def _audit(assignment: Assignment) -> Finished:
+    jobs, accepted = assignment.data.jobs, assignment.accepted
+    report = audit(assignment)
+    return ending.cancelled(jobs, accepted) if report is None else ending.audited(jobs, accepted, report)
+
+
+TASKS = {"plan": _plan, "audit": _audit, "solve": _solve}
 
 
 class Solve:
@@ -215,12 +222,25 @@ class Solve:
         self._saver.save(stopped)
         return stopped
 
+    def _measured(self, step: Step) -> Measured | None:
+        """Return what the step was measured from; under audit computed anew where the method does not say."""
+        if step.measured is not None or not self._spec.solver.audit:
+            return step.measured
+        return Measured(step.state.iterate, self._gradients.at(step.state.iterate))
+
+    @cached_property
+    def _gradients(self) -> RowGradients:
+        return engine.row_gradients(self._spec, self._inputs, self._assignment.threads)
+
     def _record(self, step: Step, seconds: float) -> None:
-        record = step.record
+        record, measured = step.record, self._measured(step)
+        digests = None if measured is None else leaves(measured.shares)
+        if self._spec.solver.audit and measured is not None and digests is not None:
+            self._attempt.keep(record.iteration, measured.x, digests)
         line = self._attempt.append(
             TraceRecord.model_construct(
                 **dict(record),
-                link=self._chain.link(step, step.measured),
+                link=self._chain.link(step, measured, digests),
                 seconds=seconds,
                 attempt=self._assignment.number,
                 peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT,

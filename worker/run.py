@@ -139,7 +139,7 @@ class Run:
     def _killed(self, overdue: Overdue) -> bool:
         log.warning("child killed", job_id=self.job_id, attempt=self.attempt, overdue=overdue)
         self._release()
-        if overdue == "conclusion" or self.accepted.task == "plan":
+        if overdue == "conclusion" or self.accepted.task != "solve":
             self._finish_without_result(SolveError("there was no answer within the time limit"))
             return False
         self._stop = overdue

@@ -63,6 +63,39 @@ class AttentionProblem(TypedDict):
     starts: NotRequired[int]
 
 
+class Shard(TypedDict):
+    """One row block of one iterate, and which rows of A it holds (of A by groups, where there are groups)."""
+
+    iteration: int
+    block: int
+    first_row: int
+    rows: int
+
+
+class AuditReport(TypedDict):
+    """What an audit found: `held` of the `drawn` row-block gradients came out with the same bits."""
+
+    job_id: str
+    seal: str
+    fraction: float
+    seed: int
+    iterates: int
+    shards: int
+    drawn: int
+    held: int
+    failed: list[Shard]
+    faults: list[str]
+    same_platform: bool
+    verdict: Literal["held", "failed", "undetermined"]
+
+
+class AuditRequest(TypedDict):
+    """What `POST /jobs/{id}/audits` takes: every row block of every iterate is drawn with this probability."""
+
+    fraction: float
+    seed: int
+
+
 class ProblemSummary(TypedDict):
     """One kind in the list: what it minimises, and which arrays go in and come out."""
 
@@ -184,7 +217,7 @@ class Job(TypedDict):
     """The resource of `GET /jobs/{id}`."""
 
     id: str
-    task: Literal["solve", "plan"]
+    task: Literal["solve", "plan", "audit"]
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     termination: NotRequired[
         Literal["converged", "max_iterations", "time_limit", "stalled", "cancelled"] | None
@@ -210,6 +243,7 @@ class Job(TypedDict):
     error: NotRequired[ProblemDetail | None]
     plan: NotRequired[Plan | None]
     seal: NotRequired[Seal | None]
+    audit: NotRequired[AuditReport | None]
     links: NotRequired[dict[str, str]]
 
 
@@ -383,6 +417,7 @@ class Solver(TypedDict):
     hessian: NotRequired[Literal["auto", "exact", "sketch", "paper"]]
     sketch: NotRequired[SketchSpec]
     threads: NotRequired[int | None]
+    audit: NotRequired[bool]
 
 
 class TwoLayerProblem(TypedDict):
@@ -494,6 +529,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "hessian": ("solver", "hessian"),
     "sketch": ("solver", "sketch"),
     "threads": ("solver", "threads"),
+    "audit": ("solver", "audit"),
     "tags": ("tags",),
 }
 """Where each other option stands in a spec."""
@@ -539,6 +575,7 @@ DEFAULTS: dict[str, Any] = {
     "hessian": "auto",
     "sketch": {"kind": "sparse_sign", "rows": None},
     "threads": None,
+    "audit": False,
     "warm_start": None,
     "tags": [],
 }

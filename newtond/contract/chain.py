@@ -7,7 +7,7 @@ of a line lies outside: a solve that was interrupted has the chain of one that w
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -94,3 +94,26 @@ def seal(inputs: str, chain: str, result: Mapping[str, Any]) -> Seal:
     """Return the seal of a chain that ends with ``chain`` and of a result, as JSON has it."""
     parts = {"inputs": inputs, "chain": chain, "result": sha256(canonical(sealed(result)))}
     return Seal(**parts, digest=sha256(canonical(parts)))
+
+
+def sealed_lines(lines: Sequence[bytes], sealed_by: Seal) -> list[bytes]:
+    """Return the lines up to the one that the seal names; all of them where none is it.
+
+    A solve that was stopped from outside may have written lines past the state that its result is of.
+    """
+    heads = [sealed_by.inputs, *(sha256(linked(line)) for line in lines)]
+    return list(lines[: heads.index(sealed_by.chain)] if sealed_by.chain in heads else lines)
+
+
+def breaks(lines: Sequence[bytes], inputs: bytes, result: Mapping[str, Any], sealed_by: Seal) -> list[str]:
+    """Return where lines, inputs and result are not what the seal says of them, in words."""
+    origin = sha256(inputs)
+    head, found = origin, []
+    for number, line in enumerate(lines):
+        link = json.loads(line).get("link") or {}
+        if (link.get("previous"), link.get("inputs")) != (head, origin):
+            found.append(f"line {number} of the chain does not name the line before and the inputs")
+        head = sha256(linked(line))
+    if seal(origin, head, result) != sealed_by:
+        found.append("the seal is not of these inputs, this chain and this result")
+    return found

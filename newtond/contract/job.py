@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from newtond.contract.array import ArrayId
+from newtond.contract.audit import Audit, AuditReport
 from newtond.contract.chain import Seal
 from newtond.contract.model import Model
 from newtond.contract.result import Plan, Result, Termination
 from newtond.contract.solve import SolveSpec
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Task = Literal["solve", "plan"]
+Task = Literal["solve", "plan", "audit"]
 JobId = Annotated[
     str, Field(pattern=r"^job_[0-9A-HJKMNP-TV-Z]{26}$", examples=["job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"])
 ]
@@ -36,6 +37,7 @@ class Accepted(Model):
     job_id: JobId
     task: Task
     spec: SolveSpec
+    audit: Audit | None = None
     shapes: dict[str, tuple[int, ...]]
     idempotency_key: str | None = None
     fingerprint: str
@@ -71,6 +73,7 @@ class Job(Model):
     error: ProblemDetail | None = None
     plan: Plan | None = None
     seal: Seal | None = None
+    audit: AuditReport | None = None
     links: dict[str, str] = {}
 
 
@@ -85,6 +88,7 @@ class Finished(Model):
     result: Result | None = None
     plan: Plan | None = None
     seal: Seal | None = None
+    audit: AuditReport | None = None
     error: ProblemDetail | None = None
     attempt: int
     resumed_from_iteration: int | None = None

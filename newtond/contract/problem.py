@@ -32,6 +32,7 @@ OPTIONS: dict[str, str] = {
     "hessian": "/solver/hessian",
     "paper": "/solver/hessian",
     "sketch": "/solver/sketch",
+    "audit": "/solver/audit",
 }
 """The options of ``SolveSpec`` that a kind may not support, and where they stand.
 
@@ -69,6 +70,9 @@ def errors_of(unknown: str, shape: tuple[str, ...], parts: str) -> dict[str, Arr
 
 ERRORS = errors_of("x", ("d",), "rows") | INTERCEPT_ERRORS
 GROUP_ERRORS = errors_of("x", ("d",), "groups; rows, if there is one group")
+
+
+NO_ROW_BLOCKS = "an audit computes gradients of row blocks again, and this kind's is not a sum of them"
 
 
 class Problem(Model):
@@ -215,6 +219,7 @@ class AttentionProblem(Problem):
     }
     supports = frozenset({"outputs", "standard_errors"})
     because = {
+        "audit": NO_ROW_BLOCKS,
         "ridge": "it has one of its own for X and one for Y: problem.ridge_x, problem.ridge_y",
         "warm_start": "X to start from is the array X0",
     }
@@ -276,6 +281,7 @@ class TwoLayerProblem(Problem):
         {"column_names", "warm_start", "outputs", "standard_errors", "weights", "offset", "ridge"}
     )
     because = {
+        "audit": NO_ROW_BLOCKS,
         "convex": "no weights make it convex everywhere",
         "offset_target": "b is not a target of A1 x",
     }
@@ -484,6 +490,7 @@ class AttentionKernelProblem(Problem):
     }
     supports = frozenset({"ridge", "outputs"})
     because = {
+        "audit": NO_ROW_BLOCKS,
         "hessian": "problem.method says how to solve",
         "paper": "problem.method says how to solve",
         "sketch": "problem.rank is the size of the preconditioner",
@@ -536,6 +543,7 @@ class GramPowerProblem(Problem):
     }
     supports = frozenset({"ridge", "outputs", "sketch"})
     because = {
+        "audit": NO_ROW_BLOCKS,
         "hessian": "problem.method says how to solve",
         "paper": "problem.method says how to solve",
         "convex": "the problem is convex already",
@@ -573,6 +581,7 @@ class GramExponentialProblem(Problem):
     results = {"x": SOLUTION}
     supports = frozenset({"ridge"})
     because = {
+        "audit": NO_ROW_BLOCKS,
         "hessian": "problem.method says how to solve",
         "paper": "problem.method says how to solve",
         "sketch": "nothing is sketched here",

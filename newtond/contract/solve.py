@@ -61,6 +61,7 @@ class Solver(Model):
     hessian: HessianChoice = "auto"
     sketch: SketchSpec = SketchSpec()
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    audit: Annotated[bool, Field(description="keep every iterate, for POST /jobs/{id}/audits")] = False
 
 
 class SolveSpec(ProblemArrays):
@@ -118,6 +119,8 @@ class SolveSpec(ProblemArrays):
             yield "paper" if self.solver.hessian == "paper" else "hessian"
         if self.solver.sketch != SketchSpec():
             yield "sketch"
+        if self.solver.audit:
+            yield "audit"
 
     def arrays(self) -> dict[str, ArrayInput]:
         """Return every array of this spec by its name: problem arrays, weights, offset, row_weights, warm_start."""

@@ -1,30 +1,35 @@
 """Pure numerics: what is minimised, how it iterates, and what is proven of the answer.
 
-Four functions serve every family; each looks up ``newtond.engine.problems.<kind>``:
+Four functions serve every family, a fifth those whose loss is a sum over rows; each looks up
+``newtond.engine.problems.<kind>``:
 
 - ``plan(spec, inputs)``: what a solve would do, and why.
 - ``steps(spec, inputs, threads, state)``: a generator of iterations; give a state back to resume.
 - ``solution(spec, inputs, state)``: the result arrays and warnings of a state, converged or not.
 - ``certify(spec, inputs, solution)``: what is proven of it, by code apart from the solver.
+- ``row_gradients(spec, inputs)``: the gradient of the loss, row block by row block, for audits.
 """
 
 from collections.abc import Iterator
 
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
-from newtond.engine.problems import family
+from newtond.engine.objective import RowGradients
+from newtond.engine.problems import audited, family
 from newtond.engine.state import Csr, Inputs, Measured, Share, Solution, State, Step
 
 __all__ = [
     "Csr",
     "Inputs",
     "Measured",
+    "RowGradients",
     "Share",
     "Solution",
     "State",
     "Step",
     "certify",
     "plan",
+    "row_gradients",
     "solution",
     "steps",
 ]
@@ -46,6 +51,11 @@ def steps(spec: SolveSpec, inputs: Inputs, threads: int = 1, state: State | None
 def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int = 1) -> Solution:
     """Return the result arrays, intercept and warnings that ``state`` stands for."""
     return family(spec).solution(spec, inputs, state, threads)
+
+
+def row_gradients(spec: SolveSpec, inputs: Inputs, threads: int = 1) -> RowGradients:
+    """Return the gradient of the loss, row block by row block, of a kind that supports ``solver.audit``."""
+    return audited(spec).row_gradients(spec, inputs, threads)
 
 
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:

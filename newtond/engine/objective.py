@@ -261,3 +261,24 @@ class Objective:
     def along(self, here: Evaluation, direction: Vector, reach: Vector, step: float) -> float:
         """Return F(x + step · direction), ``reach`` = A direction, without touching A."""
         return self.loss.along(here.predictor, reach, step) + self.penalty.value(here.x + step * direction)
+
+
+@dataclass(frozen=True, slots=True)
+class RowGradients:
+    """The gradient of a loss, row block by row block, at any x."""
+
+    objective: Objective
+
+    @property
+    def count(self) -> int:
+        """How many row blocks there are; it depends on the shape of A alone."""
+        return len(self.objective.design.blocks)
+
+    def rows(self, block: int) -> tuple[int, int]:
+        """Return the first row of a block and how many rows it has."""
+        found = self.objective.design.blocks[block]
+        return found.first, found.rows
+
+    def at(self, x: Vector, blocks: Sequence[int] | None = None) -> list[Share]:
+        """Return the shares of these row blocks (or all) at x: one pass over their rows, two of coupled rows."""
+        return self.objective.shares(x, range(self.count) if blocks is None else blocks)

@@ -27,7 +27,7 @@ from newtond.engine.methods.newton import newton
 from newtond.engine.methods.planning import make_hessian, make_plan
 from newtond.engine.methods.standard_errors import StandardErrors
 from newtond.engine.methods.stopping import StoppingRule
-from newtond.engine.objective import Loss, Objective, Penalty, Separable
+from newtond.engine.objective import Loss, Objective, Penalty, RowGradients, Separable
 from newtond.engine.state import Csr, Inputs, Solution, State, Step, Vector
 
 Bound = Callable[[Vector, Vector, Vector], Vector]
@@ -363,6 +363,10 @@ class RegressionFamily:
         method = approximate_newton if plan.hessian == "paper" else newton
         state = state or regression.first_state()
         return method(regression.objective, hessian, regression.rule, spec.solver.seed, state)
+
+    def row_gradients(self, spec: SolveSpec, inputs: Inputs, threads: int) -> RowGradients:
+        """Return the gradient of the loss, row block by row block."""
+        return RowGradients(Regression(spec, inputs, self.link(spec), threads).objective)
 
     def solution(self, spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Solution:
         """Return x of least norm, the intercept, and the outputs asked for."""

@@ -1,10 +1,17 @@
-"""One attempt at a job: a folder with one writer, holding its trace and its newest two checkpoints."""
+"""One attempt at a job: a folder with one writer, holding its trace and its newest two checkpoints.
+
+Under ``solver.audit`` it also holds every iterate, a file each, written once: x and the digests of the row
+blocks' gradients there, in the form of a checkpoint.
+"""
 
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from newtond.contract.errors import StorageFull
 from newtond.contract.trace import TraceRecord
@@ -13,6 +20,8 @@ from newtond.store.files import replace, room, sync_directory, write_once
 
 TRACE, CHECKPOINT, PREVIOUS = "trace.ndjson", "checkpoint", "checkpoint.previous"
 STARTED, ENDED = "started", "ended"
+ITERATES = "iterates"
+KEPT_X, KEPT_LEAVES = "x", "leaves"
 End = Literal["released", "finished"]
 
 
@@ -32,6 +41,14 @@ class Attempt:
         if written < len(line):
             raise StorageFull("the data directory has no room for a line of the trace")
         return line
+
+    def keep(self, iteration: int, x: NDArray[Any], leaves: NDArray[np.uint8]) -> None:
+        """Keep x and the row blocks' digests there, (blocks, 32), for good; raises StorageFull."""
+        folder = self.folder / ITERATES
+        with room():
+            folder.mkdir(exist_ok=True)
+        arrays = {KEPT_X: x, KEPT_LEAVES: leaves}
+        write_once(folder / str(iteration), b"".join(encode(Checkpoint(iteration, arrays, {}))))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint and keep the one before; the trace up to it is made durable first."""
@@ -114,12 +131,23 @@ def _checkpoint(folder: Path) -> Checkpoint | None:
     return read(folder / CHECKPOINT) or read(folder / PREVIOUS)
 
 
+def kept(attempts: Path, iteration: int) -> Checkpoint | None:
+    """Return the iterate that the latest attempt kept of this iteration; None if it is missing or damaged."""
+    files = (attempts / str(k) / ITERATES / str(iteration) for k in reversed(numbers(attempts)))
+    return next((read(file) for file in files if file.exists()), None)
+
+
 def merged_trace(attempts: Path, after: int | None) -> list[TraceRecord]:
     """Return the trace past iteration ``after``, one record an iteration, the latest attempt's."""
+    return [TraceRecord.model_validate_json(line) for line in merged_lines(attempts, after)]
+
+
+def merged_lines(attempts: Path, after: int | None) -> list[bytes]:
+    """Return the lines of ``merged_trace`` as they were written."""
     lines: dict[int, bytes] = {}
     for k in numbers(attempts):
         lines.update(_lines(attempts / str(k) / TRACE, -1 if after is None else after))
-    return [TraceRecord.model_validate_json(lines[iteration]) for iteration in sorted(lines)]
+    return [lines[iteration] for iteration in sorted(lines)]
 
 
 def _lines(path: Path, after: int) -> Iterator[tuple[int, bytes]]:

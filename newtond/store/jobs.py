@@ -4,6 +4,7 @@ jobs/<id>/accepted.json               what was asked, durable before it is ackno
 jobs/<id>/cancel                      someone asked to stop
 jobs/<id>/attempts/<k>/trace.ndjson   one line an iteration
 jobs/<id>/attempts/<k>/checkpoint     the solver's whole state, digest-checked, the previous one kept
+jobs/<id>/attempts/<k>/iterates/<i>   under solver.audit: x and the row blocks' digests at iteration i
 jobs/<id>/attempts/<k>/started        when it began
 jobs/<id>/attempts/<k>/ended          the attempt ended by will: one without it died
 jobs/<id>/finished.json               how it ended, linked to its name: a job finishes once whoever races
@@ -18,6 +19,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from newtond.contract.chain import canonical
 from newtond.contract.errors import InvalidSpec, NotFound
@@ -105,6 +107,16 @@ class JobStore:
         except FileNotFoundError:
             return None
 
+    def result(self, job_id: str) -> dict[str, Any]:
+        """Return the result of a finished job as it was written; raises NotFound, also where there is none."""
+        try:
+            document = json.loads((self._folder(job_id) / FINISHED).read_bytes())
+        except FileNotFoundError:
+            raise NotFound("the job has not finished") from None
+        if document["result"] is None:
+            raise NotFound("the job ended without a result")
+        return dict(document["result"])
+
     def exists(self, job_id: str) -> bool:
         """Say whether there is such a job."""
         return (self.root / job_id / ACCEPTED).exists()
@@ -152,6 +164,14 @@ class JobStore:
     def trace(self, job_id: str, after: int | None = None) -> list[TraceRecord]:
         """Return the trace past iteration ``after``, merged over the attempts; raises NotFound."""
         return attempts.merged_trace(self._folder(job_id) / ATTEMPTS, after)
+
+    def lines(self, job_id: str) -> list[bytes]:
+        """Return the trace as it was written, one line an iteration; raises NotFound."""
+        return attempts.merged_lines(self._folder(job_id) / ATTEMPTS, None)
+
+    def kept(self, job_id: str, iteration: int) -> Checkpoint | None:
+        """Return the iterate kept of an iteration; None if it is missing or damaged."""
+        return attempts.kept(self.root / job_id / ATTEMPTS, iteration)
 
     def checkpoint(self, job_id: str) -> Checkpoint | None:
         """Return the newest checkpoint that is whole, None if there is none."""

@@ -25,7 +25,7 @@ from newtond.store.lease import LEASED, Leases, lease_key
 
 FUNCTION = "worker.job.run"
 QUEUES: tuple[str, ...] = ("short", "solve")
-QUEUE_OF_TASK: Mapping[Task, str] = {"plan": "short", "solve": "solve"}
+QUEUE_OF_TASK: Mapping[Task, str] = {"plan": "short", "audit": "short", "solve": "solve"}
 LONGEST_CALL = 4096
 LIVE_SECONDS = 7 * 86_400
 HEARTBEAT_SECONDS = 2.0

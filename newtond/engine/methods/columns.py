@@ -29,7 +29,11 @@ class Solver(Protocol):
 
 def check(spec: SolveSpec) -> None:
     """Raise InvalidSpec for what means one column only."""
-    refused = ((spec.warm_start is not None, "/warm_start"), ("standard_errors" in spec.outputs, "/outputs"))
+    refused = (
+        (spec.warm_start is not None, "/warm_start"),
+        ("standard_errors" in spec.outputs, "/outputs"),
+        (spec.solver.audit, "/solver/audit"),
+    )
     for given, pointer in refused:
         if given:
             raise InvalidSpec("takes one target, b, not the columns of B", source={"pointer": pointer})

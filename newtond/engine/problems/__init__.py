@@ -6,6 +6,7 @@ from typing import Protocol, cast
 
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
+from newtond.engine.objective import RowGradients
 from newtond.engine.state import Inputs, Solution, State, Step
 
 
@@ -24,3 +25,14 @@ class Family(Protocol):
 def family(spec: SolveSpec) -> Family:
     """Return the module of the spec's kind."""
     return cast(Family, import_module(f"{__name__}.{spec.problem.kind}"))
+
+
+class Audited(Family, Protocol):
+    """A kind whose loss is summed over row blocks of A: those that support ``solver.audit``."""
+
+    def row_gradients(self, spec: SolveSpec, inputs: Inputs, threads: int) -> RowGradients: ...
+
+
+def audited(spec: SolveSpec) -> Audited:
+    """Return the module of the spec's kind, which supports audits."""
+    return cast(Audited, family(spec))

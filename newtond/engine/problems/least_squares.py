@@ -67,6 +67,7 @@ def link(spec: SolveSpec) -> Link:
 
 
 family = RegressionFamily(link)
+row_gradients = family.row_gradients
 
 
 def route_of(regression: Regression) -> Route:

@@ -1,0 +1,92 @@
+"""Evidence of a finished job: audits, and the bundle that anybody can verify."""
+
+from typing import Annotated
+
+import structlog
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+
+from newtond.contract.audit import AuditRequest
+from newtond.contract.errors import UnsupportedFormat
+from newtond.contract.job import Job
+from service import responses
+from service.backend import Backend, backend
+from service.document import read_document
+from service.errors import invalid_spec
+from service.job_resource import job_resource
+from service.parameters import IdempotencyKey, JobIdPath
+from service.preferences import Prefer, applied, preferred_wait
+from service.submission import check_open
+from service.verification import accept_audit
+from service.waiting import wait_finished
+
+router = APIRouter(prefix="/jobs", tags=["verification"])
+TheBackend = Annotated[Backend, Depends(backend)]
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/AuditRequest"},
+                "example": {"fraction": 0.1, "seed": 20261124},
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/{job_id}/audits",
+    summary="Compute a random share of the row-block gradients of a solve again",
+    status_code=202,
+    response_model=Job,
+    responses=responses.merged(
+        {
+            202: {
+                "model": Job,
+                "description": "Accepted: the audit is a job; `audit` of it is the report.",
+                "headers": responses.LOCATION | responses.RETRY_AFTER | responses.REQUEST_ID,
+            },
+            200: {
+                "model": Job,
+                "description": "The finished audit (under `Prefer: wait`).",
+                "headers": responses.LOCATION | responses.REQUEST_ID,
+            },
+        },
+        responses.problems(400, 404, 409, 410, 411, 413, 415, 422, 503, 507),
+    ),
+    openapi_extra=BODY,
+)
+async def audit_job(
+    job_id: JobIdPath,
+    request: Request,
+    backend: TheBackend,
+    prefer: Prefer = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """The solve must have been asked for with `solver.audit: true`, which keeps its iterates."""
+    await to_thread.run_sync(check_open, backend)
+    asked = await _read(request)
+    request_id = request.scope["request_id"]
+    accepted = await to_thread.run_sync(accept_audit, backend, job_id, asked, idempotency_key, request_id)
+    structlog.contextvars.bind_contextvars(job_id=accepted.job_id)
+    wait = preferred_wait(prefer, backend.settings.wait_seconds)
+    await wait_finished(backend.jobs, accepted.job_id, wait or 0.0)
+    job = await to_thread.run_sync(job_resource, backend, accepted.job_id)
+    headers = {"Location": f"/jobs/{job.id}"} | applied(wait)
+    if job.finished_at is not None:
+        return Response(job.model_dump_json(), 200, headers=headers, media_type="application/json")
+    headers["Retry-After"] = "1"
+    return Response(job.model_dump_json(), 202, headers=headers, media_type="application/json")
+
+
+async def _read(request: Request) -> AuditRequest:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in ("application/json", ""):
+        raise UnsupportedFormat("An audit is asked for as application/json.")
+    document = read_document(await request.body())
+    try:
+        return AuditRequest.model_validate(document)
+    except ValidationError as error:
+        raise invalid_spec(error) from None
