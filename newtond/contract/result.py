@@ -14,7 +14,18 @@ Curvature = Literal["global_minimum", "strict_local_minimum", "saddle", "undeter
 class Plan(Model):
     """What ``hessian: auto`` chose and why; decided from counts, never from clocks."""
 
-    hessian: Literal["exact", "sketch", "paper", "free", "qr", "sketched_qr", "dual", "sketch_and_solve"]
+    hessian: Literal[
+        "exact",
+        "arrow",
+        "partial",
+        "sketch",
+        "paper",
+        "free",
+        "qr",
+        "sketched_qr",
+        "dual",
+        "sketch_and_solve",
+    ]
     why: str
     start: str
     sketch_rows: int | None = None

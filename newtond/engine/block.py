@@ -45,6 +45,11 @@ class RowBlock(Protocol):
     ) -> tuple[float, Vector, float]:
         """In one pass fill predictor, weights and model; return the value, Aᵀ∇f and the sum of ∇f."""
 
+    def slope(
+        self, loss: PointwiseKernels, x: Vector, shift: float, terms: RowTerms
+    ) -> tuple[float, Vector, float, float]:
+        """Return, in one pass, the value, Aᵀ∇f, the sum of ∇f and the least second derivative of a row."""
+
     def squares(self, weights: Vector) -> Vector:
         """Return diag(Aᵀ diag(weights) A)."""
 
@@ -101,6 +106,13 @@ class SparseBlock:
             self.indptr, self.indices, self.data, x, shift, *terms, predictor, weights, model, gradient
         )
         return value, gradient, slope
+
+    def slope(
+        self, loss: PointwiseKernels, x: Vector, shift: float, terms: RowTerms
+    ) -> tuple[float, Vector, float, float]:
+        gradient = np.zeros(self.columns)
+        value, total, least = loss.csr_slope(self.indptr, self.indices, self.data, x, shift, *terms, gradient)
+        return value, gradient, total, least
 
     def squares(self, weights: Vector) -> Vector:
         out = np.zeros(self.columns)
@@ -175,6 +187,14 @@ class DenseBlock:
         slope = np.empty(self.rows)
         value = loss.expand(predictor, *terms, slope, weights, model)
         return value, slope @ self.array, float(slope.sum())
+
+    def slope(
+        self, loss: PointwiseKernels, x: Vector, shift: float, terms: RowTerms
+    ) -> tuple[float, Vector, float, float]:
+        predictor, slope = np.empty((2, self.rows))
+        self.matvec(x, shift, predictor)
+        value, least = loss.slope(predictor, *terms, slope)
+        return value, slope @ self.array, float(slope.sum()), least
 
     def squares(self, weights: Vector) -> Vector:
         return np.einsum("ij,ij,i->j", self.array, self.array, weights)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,18 @@ from newtond.engine.state import Csr, Matrix, Share, Vector
 
 T = TypeVar("T")
 PANEL = 256
+SLICE = 16_384
+FEWEST_COLUMNS, MOST_COLUMNS, DENSEST, LONGEST_TAIL = 256, 32_768, 32, 0.5
 CHUNKS = 16
 
 threadpool_limits(1)
+
+
+class Arrow(NamedTuple):
+    """Columns of which no row holds two, and the others (an intercept among them), both ascending."""
+
+    head: NDArray[np.int64]
+    tail: NDArray[np.int64]
 
 
 class Design(Protocol):
@@ -79,6 +88,11 @@ class DesignMatrix:
         for future in [self._pool.submit(drain) for _ in range(min(self.threads, size))]:
             future.result()
         return results
+
+    def map_rows(self, work: Callable[[slice], T]) -> list[T]:
+        """Return work(rows) of slices that cover all rows and whose vectors stay in the cache, in their order."""
+        starts = range(0, self.rows, SLICE)
+        return self.map(lambda k: work(slice(k * SLICE, min((k + 1) * SLICE, self.rows))), len(starts))
 
     def _split(self, x: Vector) -> tuple[Vector, float]:
         if self.intercept:
@@ -157,6 +171,20 @@ class DesignMatrix:
         shares = [(part, slope) for _, part, slope in parts]
         return sum(value for value, _, _ in parts), shares, predictor, weights, model
 
+    def slope(self, loss: PointwiseKernels, terms: RowTerms, x: Vector) -> tuple[float, list[Share], float]:
+        """Return value, shares of the gradient and the least second derivative of a row, in one pass."""
+        head, shift = self._split(x)
+
+        def one(k: int) -> tuple[float, Vector, float, float]:
+            block = self.blocks[k]
+            rows = slice(block.first, block.first + block.rows)
+            mine = tuple(term[rows] if term.size > 1 else term for term in terms)
+            return block.slope(loss, head, shift, mine)  # type: ignore[arg-type]
+
+        parts = self.map(one, len(self.blocks))
+        shares = [(part, total) for _, part, total, _ in parts]
+        return sum(value for value, _, _, _ in parts), shares, min(least for *_, least in parts)
+
     def squares(self, weights: Vector) -> Vector:
         """Return diag(Aᵀ diag(weights) A) (width)."""
 
@@ -216,6 +244,51 @@ class DesignMatrix:
                 block.gram(rows, edges[k], edges[k + 1], out)
 
         self.map(one, len(edges) - 1)
+
+    @cached_property
+    def arrow(self) -> Arrow | None:
+        """Mutually exclusive columns, if so many that eliminating them is worth it; a pass or two over A.
+
+        Greedy: columns that meet the fewest others first.
+        """
+        blocks = [block for block in self.blocks if isinstance(block, SparseBlock)]
+        if not blocks or not FEWEST_COLUMNS <= self.columns <= MOST_COLUMNS:
+            return None
+        if self.gram_products.sum() > DENSEST * self.nnz:
+            return None
+        conflicts = np.zeros((self.columns, -(-self.columns // 64)), np.uint64)
+        for block in blocks:
+            kernels.csr_conflicts(block.indptr, block.indices, conflicts)
+        degree = np.bitwise_count(conflicts).sum(axis=1)
+        chosen = np.zeros(self.columns, np.bool_)
+        kernels.independent(conflicts, np.argsort(degree, kind="stable"), chosen)
+        head = np.flatnonzero(chosen)
+        tail = np.flatnonzero(np.concatenate([~chosen, np.ones(int(self.intercept), np.bool_)]))
+        return Arrow(head, tail) if len(tail) <= LONGEST_TAIL * self.columns else None
+
+    def arrow_gram(self, weights: Vector, arrow: Arrow) -> tuple[Vector, Matrix, Matrix]:
+        """Return the blocks of Aᵀ diag(weights) A: head's diagonal, (head, tail), (tail, tail) upper triangle."""
+        place = np.empty(self.width, np.int64)
+        place[arrow.head] = np.arange(len(arrow.head))
+        place[arrow.tail] = -1 - np.arange(len(arrow.tail))
+        head, border = np.zeros(len(arrow.head)), np.zeros((len(arrow.head), len(arrow.tail)))
+        tail = np.zeros((len(arrow.tail), len(arrow.tail)))
+        heads = np.linspace(0, len(arrow.head), self.threads + 1).astype(np.int64)
+        tails = np.linspace(0, len(arrow.tail), self.threads + 1).astype(np.int64)
+
+        def one(k: int) -> None:
+            for block in self.blocks:
+                assert isinstance(block, SparseBlock)
+                part = weights[block.first : block.first + block.rows]
+                given = block.indptr, block.indices, block.data, part, place
+                span = heads[k], heads[k + 1], tails[k], tails[k + 1]
+                kernels.csr_arrow(*given, *span, head, border, tail)
+
+        self.map(one, self.threads)
+        if self.intercept:
+            sums = self.rmatvec(weights)
+            border[:, -1], tail[:, -1] = sums[arrow.head], sums[arrow.tail]
+        return head, border, tail
 
     def _gram_by_rows(self, weights: Vector, out: Matrix) -> None:
         chunks = min(len(self.blocks), CHUNKS)

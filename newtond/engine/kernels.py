@@ -162,6 +162,8 @@ def csr_gram(indptr, indices, data, weights, low, high, out):
     """out[low:high] += the upper triangle of Aᵀ diag(weights) A in those rows."""
     for i in range(weights.size):
         w = weights[i]
+        if w == 0.0:
+            continue
         stop = indptr[i + 1]
         for k in range(indptr[i], stop):
             j = indices[k]
@@ -170,6 +172,56 @@ def csr_gram(indptr, indices, data, weights, low, high, out):
                 row = out[j]
                 for m in range(k, stop):
                     row[indices[m]] += scale * data[m]
+
+
+@kernel
+def csr_conflicts(indptr, indices, out):
+    """Set bit k of out[j] for all columns j ≠ k of which some row holds both (words of 64 bits)."""
+    for i in range(indptr.size - 1):
+        for m in range(indptr[i], indptr[i + 1]):
+            j = indices[m]
+            for q in range(indptr[i], indptr[i + 1]):
+                if q != m:
+                    k = indices[q]
+                    out[j, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
+
+
+@kernel
+def independent(conflicts, order, chosen):
+    """Mark in ``chosen`` (columns, False) the columns that conflict with none before them in ``order``."""
+    blocked = np.zeros(conflicts.shape[1], np.uint64)
+    for j in order:
+        if not blocked[j >> 6] & (np.uint64(1) << np.uint64(j & 63)):
+            chosen[j] = True
+            for word in range(blocked.size):
+                blocked[word] |= conflicts[j, word]
+
+
+@kernel
+def csr_arrow(indptr, indices, data, weights, place, low, high, first, last, head, border, tail):
+    """Add the blocks of Aᵀ diag(weights) A: columns with place p ≥ 0 are head p, else tail −1 − p.
+
+    Only heads low … high − 1 (with their rows of the border) and the tail's rows first … last − 1 are filled.
+    """
+    for i in range(weights.size):
+        w = weights[i]
+        start, stop = indptr[i], indptr[i + 1]
+        for k in range(start, stop):
+            p = place[indices[k]]
+            if p >= 0:
+                if low <= p < high:
+                    scale = w * data[k]
+                    head[p] += scale * data[k]
+                    for m in range(start, stop):
+                        q = -1 - place[indices[m]]
+                        if q >= 0:
+                            border[p, q] += scale * data[m]
+            elif first <= -1 - p < last:
+                row, scale = tail[-1 - p], w * data[k]
+                for m in range(k, stop):
+                    q = -1 - place[indices[m]]
+                    if q >= 0:
+                        row[q] += scale * data[m]
 
 
 @kernel
@@ -364,6 +416,56 @@ def _csr_sweep(
     return total, slope_sum
 
 
+def _slope(z, target, scale, omega, offset, gradient):
+    """Fill the gradient of the rows with predictor z; return the value and the least second derivative."""
+    tiles = np.empty((9, TILE))
+    total, least = 0.0, np.inf
+    for start in range(0, z.size, TILE):
+        rows = min(TILE, z.size - start)
+        _fill(tiles[0], z, start, rows)
+        _fill(tiles[1], target, start, rows)
+        _fill(tiles[2], scale, start, rows)
+        _fill(tiles[3], omega, start, rows)
+        _fill(tiles[4], offset, start, rows)
+        tile(  # noqa: F821
+            tiles[0], rows, tiles[1], tiles[2], tiles[3], tiles[4], tiles[5], tiles[6], tiles[7], tiles[8]
+        )
+        for t in range(rows):
+            total += tiles[5, t]
+            gradient[start + t] = tiles[6, t]
+            least = min(least, tiles[7, t])
+    return total, least
+
+
+def _csr_slope(indptr, indices, data, x, shift, target, scale, omega, offset, gradient):
+    """One pass over the block: gradient += Aᵀ∇f; return (value, Σ∇f, least second derivative)."""
+    tiles = np.empty((9, TILE))
+    total = slope_sum = 0.0
+    least = np.inf
+    for start in range(0, indptr.size - 1, TILE):
+        rows = min(TILE, indptr.size - 1 - start)
+        for t in range(rows):
+            z = shift
+            for k in range(indptr[start + t], indptr[start + t + 1]):
+                z += data[k] * x[indices[k]]
+            tiles[0, t] = z
+        _fill(tiles[1], target, start, rows)
+        _fill(tiles[2], scale, start, rows)
+        _fill(tiles[3], omega, start, rows)
+        _fill(tiles[4], offset, start, rows)
+        tile(  # noqa: F821
+            tiles[0], rows, tiles[1], tiles[2], tiles[3], tiles[4], tiles[5], tiles[6], tiles[7], tiles[8]
+        )
+        for t in range(rows):
+            slope = tiles[6, t]
+            total += tiles[5, t]
+            slope_sum += slope
+            least = min(least, tiles[7, t])
+            for k in range(indptr[start + t], indptr[start + t + 1]):
+                gradient[indices[k]] += data[k] * slope
+    return total, slope_sum, least
+
+
 def _along(z, direction, step, target, scale, omega, offset):
     """Return the value of the rows at z + step · direction."""
     tiles = np.empty((9, TILE))
@@ -389,6 +491,8 @@ class PointwiseKernels(NamedTuple):
 
     expand: Callable[..., float]
     csr_sweep: Callable[..., tuple[float, float]]
+    slope: Callable[..., tuple[float, float]]
+    csr_slope: Callable[..., tuple[float, float, float]]
     along: Callable[..., float]
 
 
@@ -403,7 +507,5 @@ def bind(template: Callable[..., Any], form: Any, compile: Any = kernel, **names
 def specialise(pointwise: Any) -> PointwiseKernels:
     """Return the kernels of the pointwise form ``pointwise``, itself a compiled function."""
     tile = bind(_tile, pointwise, inner, pointwise=pointwise)
-    expand, sweep, along = (
-        bind(template, pointwise, tile=tile) for template in (_expand, _csr_sweep, _along)
-    )
-    return PointwiseKernels(expand, sweep, along)
+    templates = (_expand, _csr_sweep, _slope, _csr_slope, _along)
+    return PointwiseKernels(*(bind(template, pointwise, tile=tile) for template in templates))

@@ -211,6 +211,25 @@ class Penalty:
 
 
 @dataclass(frozen=True, slots=True)
+class Slope:
+    """F at x, its exact gradient (width) and its shares; ``positive`` where no row has negative curvature."""
+
+    x: Vector
+    value: float
+    gradient: Vector
+    positive: bool
+    shares: Sequence[Share]
+
+    @property
+    def measured(self) -> Measured:
+        return Measured(self.x, self.shares)
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all())
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """F at x: value, exact gradient (width), predictor z and curvature (n), and the gradient's shares."""
 
@@ -220,6 +239,11 @@ class Evaluation:
     predictor: Vector
     curvature: Curvature
     shares: Sequence[Share]
+
+    @property
+    def slope(self) -> Slope:
+        """The same without what has an entry a row."""
+        return Slope(self.x, self.value, self.gradient, self.curvature.positive, self.shares)
 
     @property
     def measured(self) -> Measured:
@@ -243,6 +267,14 @@ class Objective:
         value, shares, predictor, curvature = self._loss(x)
         gradient = self.design.gathered(shares) + self.penalty.gradient(x)
         return Evaluation(x, value + self.penalty.value(x), gradient, predictor, curvature, shares)
+
+    def slope(self, x: Vector) -> Slope:
+        """Return F at x and its exact gradient: one pass over A, which writes nothing of length n."""
+        if self.loss.fused is None:
+            return self.expand(x).slope
+        value, shares, least = self.design.slope(*self.loss.fused, x)
+        gradient = self.design.gathered(shares) + self.penalty.gradient(x)
+        return Slope(x, value + self.penalty.value(x), gradient, least >= 0.0, shares)
 
     def _loss(self, x: Vector) -> tuple[float, list[Share], Vector, Curvature]:
         if self.loss.fused is not None:

@@ -20,16 +20,22 @@ from newtond.engine.certificate import certify_predictor
 from newtond.engine.covariance import Observed, coefficient_errors
 from newtond.engine.design import Design, DesignMatrix
 from newtond.engine.groups import Groups, gathered, single
+from newtond.engine.hessians.dense import ExactHessian
+from newtond.engine.hessians.frozen import diagonal, partial
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.methods.approximate_newton import approximate_newton
 from newtond.engine.methods.minimum_norm import NullSpace, null_space
 from newtond.engine.methods.newton import newton
-from newtond.engine.methods.planning import make_hessian, make_plan
+from newtond.engine.methods.planning import gram_price, make_hessian, make_plan
+from newtond.engine.methods.quasi_newton import Route, convex_steps, quasi_newton
 from newtond.engine.methods.standard_errors import StandardErrors
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.objective import Loss, Objective, Penalty, RowGradients, Separable
+from newtond.engine.sketches import Key
 from newtond.engine.state import Csr, Inputs, Solution, State, Step, Vector
 
+SAMPLED, SAMPLED_TOLERANCE, SAMPLED_ITERATIONS = 20, 0.05, 30
+SAMPLE_STREAM = 5
 Bound = Callable[[Vector, Vector, Vector], Vector]
 
 
@@ -100,6 +106,11 @@ class Model(Protocol):
     def certify(self) -> Callable[..., Certificate]: ...
 
 
+def part(values: Vector, rows: slice) -> Vector:
+    """Return these rows of a vector that may hold one entry for all."""
+    return values[rows] if values.size > 1 else values
+
+
 @dataclass(frozen=True)
 class Link:
     """One separable family: ½ (f(z) − b)² a row.
@@ -132,21 +143,36 @@ class Link:
         return PredictorLoss(self, r.target, r.scale, r.omega, r.offset)
 
     def threshold(self, regression: "Regression") -> Vector:
-        unbounded = np.full(regression.design.rows, np.inf)
-        return -regression.scale * self.bounds[0](regression.target, -unbounded, unbounded)
+        return -self._least(regression)
 
     def floor(self, regression: "Regression") -> Vector:
-        unbounded = np.full(regression.design.rows, np.inf)
-        return self.loss(regression).curvature_floor(-unbounded, unbounded)
+        return self._least(regression) + regression.omega
+
+    def _least(self, regression: "Regression") -> Vector:
+        """Return v times the least second derivative of each row anywhere (n)."""
+        out, scale = np.empty(regression.design.rows), regression.scale
+
+        def one(rows: slice) -> None:
+            target = regression.target[rows]
+            unbounded = np.full(len(target), np.inf)
+            out[rows] = part(scale, rows) * self.bounds[0](target, -unbounded, unbounded)
+
+        regression.design.map_rows(one)
+        return out
 
     def convexity(self, regression: "Regression") -> str | None:
         return None
 
     def target_norm(self, regression: "Regression") -> float:
-        target, scale = regression.target, regression.scale
-        fitted = np.where(np.isfinite(z := self.inverse(target)), z, 0.0)
-        spread = np.abs(target) + np.abs(fitted * self.slope(fitted))
-        return float(np.sqrt(np.sum(scale * spread**2)))
+        scale = regression.scale
+
+        def one(rows: slice) -> float:
+            target = regression.target[rows]
+            fitted = np.where(np.isfinite(z := self.inverse(target)), z, 0.0)
+            spread = np.abs(target) + np.abs(fitted * self.slope(fitted))
+            return float(np.sum(part(scale, rows) * spread**2))
+
+        return float(np.sqrt(sum(regression.design.map_rows(one))))
 
     def identified(self, regression: "Regression") -> tuple[Design, Vector]:
         used = (regression.scale > 0.0) | (regression.omega > 0.0)
@@ -298,6 +324,21 @@ class Regression:
         solver = self.spec.solver
         return StoppingRule(solver.tolerance, solver.max_iterations, self.link.target_norm(self))
 
+    def sampled_state(self, inputs: Inputs) -> State:
+        """Return where to start on all rows: about the solution on a stratified sample of 20 rows a column."""
+        spec, rows = self.spec, stratified(self.design.rows, SAMPLED * self.design.width, self.key)
+        ridge = spec.regulariser.ridge * len(rows) / self.design.rows
+        regulariser = spec.regulariser.model_copy(update={"ridge": ridge})
+        sampled = spec.model_copy(update={"regulariser": regulariser})
+        few = Regression(sampled, _of_rows(inputs, rows, self.design.rows), self.link, self.design.threads)
+        rule = StoppingRule(SAMPLED_TOLERANCE, SAMPLED_ITERATIONS, 0.0)
+        *_, last = convex_steps(few.objective, Route(diagonal, None), rule, few.first_state())
+        return State(0, {"x": last.state.arrays["x"]}, {})
+
+    @property
+    def key(self) -> Key:
+        return Key(self.spec.solver.seed, 0)
+
     def first_state(self) -> State:
         """Return the warm start, or the best of the family's candidates (never a stationary point)."""
         x = self.warm if self.warm is not None else self.link.first(self)
@@ -359,7 +400,15 @@ class RegressionFamily:
         """Iterate by Newton's method, or by the papers' own where ``hessian`` is 'paper'."""
         regression = Regression(spec, inputs, self.link(spec), threads)
         plan = _plan(regression)
-        hessian = make_hessian(plan, spec)
+        hessian = make_hessian(plan, spec, regression.design)
+        if isinstance(hessian, ExactHessian) and plan.hessian in ("partial", "arrow"):
+            objective = regression.objective
+            first = partial if plan.hessian == "partial" else None
+            route = Route(first, hessian, gram_price(objective))
+            if state is None and plan.hessian == "partial" and regression.warm is None:
+                state = regression.sampled_state(inputs)
+            state = state or regression.first_state()
+            return quasi_newton(objective, route, regression.rule, spec.solver.seed, state)
         method = approximate_newton if plan.hessian == "paper" else newton
         state = state or regression.first_state()
         return method(regression.objective, hessian, regression.rule, spec.solver.seed, state)
@@ -415,17 +464,31 @@ def _ordered(inputs: Inputs, order: NDArray[np.int64] | None) -> Inputs:
     """Return the inputs with their rows in this order; what has no rows stays."""
     if order is None:
         return inputs
-    of_rows = ("A", "b", "row_weights", "weights", "offset")
-    return {name: _rows_of(array, order) if name in of_rows else array for name, array in inputs.items()}
+    return _of_rows(inputs, order, len(order))
 
 
 def _rows_of(array: Csr | Vector, order: NDArray[np.int64]) -> Csr | Vector:
     if not isinstance(array, Csr):
-        return array[order] if len(array) == len(order) else array
-    sizes = np.diff(array.indptr)[order]
+        return array[order]
+    sizes = array.indptr[order + 1] - array.indptr[order]
     indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    entries = np.repeat(array.indptr[:-1][order] - indptr[:-1], sizes) + np.arange(indptr[-1])
-    return Csr(indptr, array.indices[entries], array.data[entries], array.shape)
+    entries = np.repeat(array.indptr[order] - indptr[:-1], sizes) + np.arange(indptr[-1])
+    return Csr(indptr, array.indices[entries], array.data[entries], (len(order), array.shape[1]))
+
+
+def stratified(n: int, size: int, key: Key) -> NDArray[np.int64]:
+    """Return one row of each of ``size`` strata of equal length, ascending."""
+    edges = np.arange(size + 1) * n // size
+    return edges[:-1] + (key.generator(SAMPLE_STREAM).random(size) * np.diff(edges)).astype(np.int64)
+
+
+def _of_rows(inputs: Inputs, rows: NDArray[np.int64], n: int) -> Inputs:
+    """Return the inputs with these of their n rows, in this order; what has no rows stays."""
+    names = ("A", "b", "row_weights", "weights", "offset")
+    return {
+        name: _rows_of(array, rows) if name in names and array.shape[0] == n else array
+        for name, array in inputs.items()
+    }
 
 
 def _nonnegative(inputs: Inputs, name: str, length: int) -> Vector:

@@ -5,12 +5,16 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from newtond.engine import kernels
 from newtond.engine.kernels import kernel
+from newtond.engine.problems import family
+from newtond.engine.regression import Regression
 
 
 @kernel
@@ -93,3 +97,19 @@ def test_a_second_process_finds_every_kernel_in_the_cache(tmp_path: Path) -> Non
 
     assert probe() == [0, 4]
     assert probe() == [4, 0]
+
+
+@pytest.mark.parametrize("storage", ["sparse", "dense"])
+@pytest.mark.parametrize("function", ["exp", "cosh", "sinh", "identity"])
+def test_a_slope_has_the_bits_of_an_expansion(make_problem: Any, storage: str, function: str) -> None:
+    rng = np.random.default_rng(3)
+    A = sp.random_array((9_001, 30), density=0.2, rng=rng, format="csr")
+    spec, inputs = make_problem(function, A if storage == "sparse" else A.toarray(), 2.0 + rng.random(9_001))
+    objective = Regression(spec, inputs, family(spec).link(spec), 2).objective  # type: ignore[attr-defined]
+    for scale in (0.0, 0.3, 2.0):
+        x = scale * rng.normal(size=30)
+        whole, slope = objective.expand(x), objective.slope(x)
+        assert (slope.value, slope.positive) == (whole.value, whole.curvature.positive)
+        assert slope.gradient.tobytes() == whole.gradient.tobytes()
+        for mine, theirs in zip(slope.shares, whole.shares, strict=True):
+            assert (mine[0].tobytes(), mine[1]) == (theirs[0].tobytes(), theirs[1])

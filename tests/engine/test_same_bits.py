@@ -14,6 +14,7 @@ CASES: dict[str, dict[str, Any]] = {
     "exact": {"solver": {"hessian": "exact"}},
     "sketch": {"solver": {"hessian": "sketch"}},
     "paper": {"solver": {"hessian": "paper"}, "regulariser": {"weights": "convex", "margin": 0.5}},
+    "kept": {},
     "damped": {"warm": True, "solver": {"hessian": "exact"}},
 }
 

@@ -38,6 +38,16 @@ class Direction:
     sketch: SketchUse | None = None
 
 
+class Factor(Protocol):
+    """A factorised positive definite matrix M (width, width)."""
+
+    def solve(self, right: Vector) -> Vector:
+        """Return M⁻¹ right."""
+
+    def square(self, step: Vector) -> float:
+        """Return stepᵀ M step."""
+
+
 class Hessian(Protocol):
     """A way to solve for a direction."""
 

@@ -7,7 +7,6 @@ the papers' ε₀ = 0.01 asks for more rows than almost any job has.
 """
 
 import numpy as np
-from scipy.linalg.lapack import dpotrs
 
 from newtond.contract.trace import SketchUse
 from newtond.engine.curvature import DiagonalCurvature
@@ -15,7 +14,6 @@ from newtond.engine.hessians import Direction, Request
 from newtond.engine.hessians.dense import factorise
 from newtond.engine.objective import Objective
 from newtond.engine.sketches.leverage import sample, scores
-from newtond.engine.state import Vector
 
 ACCURACY = 0.25
 
@@ -44,8 +42,7 @@ class SampledHessian:
         factored = factorise(matrix, 0.0)
         if factored is None:
             return None
-        factor, scale = factored
-        vector: Vector = -scale * dpotrs(factor, scale * request.gradient, lower=1)[0]
+        vector = -factored.solve(request.gradient)
         decrement = np.sqrt(max(-float(request.gradient @ vector), 0.0))
         used = SketchUse(kind="leverage", rows=len(kept), **request.key._asdict())
         return Direction(vector, decrement, True, sketch=used)

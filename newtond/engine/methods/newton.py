@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
-import numpy as np
 from scipy.linalg.blas import dnrm2
 
 from newtond.contract.errors import NonFinite
@@ -49,9 +48,7 @@ class Memory:
             float(get("damping", 0.0)),
             bool(get("near", False)),
             int(get("escalation", 0)),
-            Stall(
-                int(get("flat_steps", 0)), float(get("flat_decrement", 0.0)), float(get("flat_best", np.inf))
-            ),
+            Stall.of(state.scalars),
         )
 
     def scalars(self) -> dict[str, float | int | str]:
@@ -60,10 +57,8 @@ class Memory:
             "damping": self.damping,
             "near": int(self.near),
             "escalation": self.escalation,
-            "flat_steps": self.stall.steps,
-            "flat_decrement": self.stall.decrement,
         }
-        return known | ({"flat_best": self.stall.best} if np.isfinite(self.stall.best) else {})
+        return known | self.stall.scalars()
 
 
 @dataclass(slots=True)

@@ -10,8 +10,10 @@ import numpy as np
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.result import Plan
 from newtond.contract.solve import SolveSpec
+from newtond.engine.design import DesignMatrix
 from newtond.engine.hessians import Hessian
-from newtond.engine.hessians.dense import DenseHessian
+from newtond.engine.hessians.arrow import arrow_hessian
+from newtond.engine.hessians.dense import dense_hessian
 from newtond.engine.hessians.krylov import FreeHessian, SketchedHessian
 from newtond.engine.hessians.sampled import SampledHessian, default_rows
 from newtond.engine.methods.standard_errors import errors_memory
@@ -19,11 +21,13 @@ from newtond.engine.objective import Objective
 from newtond.engine.sketches import sketch
 from newtond.engine.state import Vector
 
-Choice = Literal["exact", "sketch", "paper", "free"]
+Choice = Literal["exact", "arrow", "partial", "sketch", "paper", "free"]
 LARGEST_DENSE = 5000
+MANY_ROWS, FEW = 20_000, 60
 PRODUCT, FLOP, ENTRY = 1.0, 0.05, 1.0
 PRODUCTS_A_STEP = 13
 STEPS = 8
+PARTIAL_STEPS = 9
 GIGA = 1e9
 
 
@@ -56,11 +60,14 @@ def make_plan(
     )
 
 
-def make_hessian(plan: Plan, spec: SolveSpec) -> Hessian:
+def make_hessian(plan: Plan, spec: SolveSpec, design: DesignMatrix) -> Hessian:
     """Return the Hessian that a plan names."""
     match plan.hessian:
-        case "exact":
-            return DenseHessian()
+        case "exact" | "partial":
+            return dense_hessian()
+        case "arrow":
+            assert design.arrow is not None
+            return arrow_hessian(design.arrow)
         case "sketch":
             return SketchedHessian(spec.solver.sketch.kind, spec.solver.sketch.rows)
         case "paper":
@@ -84,9 +91,20 @@ def _choice(spec: SolveSpec, objective: Objective) -> tuple[Choice, str]:
                 source={"pointer": "/solver/hessian"},
             )
         return "exact", "asked for: AᵀDA and its Cholesky factor"
+    if objective.loss.fused is not None and (arrow := objective.design.arrow) is not None:
+        return "arrow", (
+            f"no row holds two of {len(arrow.head)} of the {width} columns, so that these are eliminated exactly "
+            f"and a Schur complement of {len(arrow.tail)} is factorised"
+        )
     if width > LARGEST_DENSE:
         return "free", f"{width} columns: no d × d array; conjugate gradients scaled by the diagonal"
     exact, drawn = _cost("exact", objective, None), _cost("sketch", objective, 4 * width)
+    if _samples_well(objective):
+        return (
+            "partial",
+            "from the solution on a sample of the rows, one kept Hessian that costs little is enough: "
+            f"an exact one would cost {gram_price(objective):.1f} passes over A each time",
+        )
     if exact <= drawn:
         return (
             "exact",
@@ -96,6 +114,22 @@ def _choice(spec: SolveSpec, objective: Objective) -> tuple[Choice, str]:
         f"the Gram's {objective.design.gram_products.sum():.2g} products cost {exact / drawn:.1f} times "
         "a sketched preconditioner and its products"
     )
+
+
+def _samples_well(objective: Objective) -> bool:
+    """Whether a sample of 20 rows a column is a small part of the rows, and these many enough to matter.
+
+    A loss that is trusted at any distance is quadratic: one exact Hessian solves it.
+    """
+    design, loss = objective.design, objective.loss
+    enough = design.rows >= max(MANY_ROWS, FEW * design.width)
+    return enough and loss.fused is not None and bool(np.isfinite(loss.reach))
+
+
+def gram_price(objective: Objective) -> float:
+    """Return what an exact Hessian and its factor cost, in passes over A."""
+    sweep = 2 * ENTRY * objective.design.nnz + 5 * objective.design.rows
+    return _cost("exact" if objective.design.arrow is None else "arrow", objective, None) / sweep
 
 
 def _sketch_rows(spec: SolveSpec, choice: Choice, n: int, width: int) -> int | None:
@@ -111,6 +145,12 @@ def _cost(choice: Choice, objective: Objective, rows: int | None) -> float:
     design = objective.design
     sweep = 2 * ENTRY * design.nnz + 5 * design.rows
     coupling = objective.loss.coupled * design.width
+    if choice == "partial":
+        return sweep
+    if choice == "arrow" and (arrow := design.arrow) is not None:
+        head, tail = len(arrow.head), len(arrow.tail)
+        gram = PRODUCT * float(design.gram_products.sum())
+        return sweep + gram + FLOP * (head + tail / 3) * tail**2
     if choice == "exact":
         product = PRODUCT if design.sparse else FLOP * 2
         gram = product * float(design.gram_products.sum()) + 4 * FLOP * coupling * design.width
@@ -127,6 +167,8 @@ def _cost(choice: Choice, objective: Objective, rows: int | None) -> float:
 def _memory(choice: Choice, objective: Objective, rows: int | None) -> int:
     design = objective.design
     vectors = 8 * 12 * design.rows + 16 * min(objective.loss.coupled * design.width, 1 << 27)
+    if choice == "arrow" and (arrow := design.arrow) is not None:
+        return vectors + 3 * 8 * (len(arrow.head) + len(arrow.tail)) * len(arrow.tail)
     if choice == "exact":
         return vectors + 3 * 8 * design.width**2
     if choice in ("sketch", "paper"):
@@ -135,7 +177,13 @@ def _memory(choice: Choice, objective: Objective, rows: int | None) -> int:
 
 
 def _passes(choice: Choice) -> str:
-    each = {"exact": "2 and a Gram", "sketch": f"2, a sketch and about {PRODUCTS_A_STEP} products"}
+    if choice == "partial":
+        return f"about {PARTIAL_STEPS}, and 2 for the kept Hessian"
+    each = {
+        "exact": "2 and a Gram",
+        "arrow": "2 and a Gram",
+        "sketch": f"2, a sketch and about {PRODUCTS_A_STEP} products",
+    }
     return f"about {STEPS} iterations of " + each.get(
         choice, "2 and 33 for the scores" if choice == "paper" else "2 and up to some hundred products"
     )

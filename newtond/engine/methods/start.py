@@ -5,7 +5,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from newtond.engine.curvature import DiagonalCurvature
 from newtond.engine.hessians import Hessian, Request
-from newtond.engine.hessians.dense import DenseHessian
+from newtond.engine.hessians.arrow import arrow_hessian
+from newtond.engine.hessians.dense import dense_hessian
 from newtond.engine.hessians.krylov import FreeHessian
 from newtond.engine.objective import Objective
 from newtond.engine.sketches import Key
@@ -35,8 +36,10 @@ def linearised(objective: Objective, target: Vector, weights: Vector) -> Vector:
 
 def _solver(objective: Objective) -> Hessian:
     design = objective.design
+    if design.arrow is not None:
+        return arrow_hessian(design.arrow)
     factor = PRODUCT * float(design.gram_products.sum()) + FLOP * design.width**3 / 3
-    return DenseHessian() if factor <= SWEEPS * SWEEP * design.nnz else FreeHessian()
+    return dense_hessian() if factor <= SWEEPS * SWEEP * design.nnz else FreeHessian()
 
 
 def spectral(objective: Objective, squares: Vector, weights: Vector, key: Key) -> Vector:

@@ -6,6 +6,7 @@ residual λ = √(2F), and the second term fires: β = ‖ |b| + |z f′(z)| ‖
 of b and z leaves in the residual, in units of u.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,19 @@ class Stall:
     steps: int = 0
     decrement: float = 0.0
     best: float = np.inf
+
+    @classmethod
+    def of(cls, scalars: Mapping[str, float | int | str]) -> "Stall":
+        """Read what ``scalars`` wrote."""
+        get = scalars.get
+        return cls(
+            int(get("flat_steps", 0)), float(get("flat_decrement", 0.0)), float(get("flat_best", np.inf))
+        )
+
+    def scalars(self) -> dict[str, float | int | str]:
+        """Return the count as a state's scalars."""
+        known: dict[str, float | int | str] = {"flat_steps": self.steps, "flat_decrement": self.decrement}
+        return known | ({"flat_best": self.best} if np.isfinite(self.best) else {})
 
     def after(self, before: float, value: float, decrement: float) -> "Stall":
         """Return the count after one more step."""

@@ -22,12 +22,14 @@ import numpy as np
 
 from newtond.contract.problem import HyperbolicProblem
 from newtond.contract.solve import SolveSpec
+from newtond.engine.design import DesignMatrix
 from newtond.engine.kernels import exp, inner, specialise
 from newtond.engine.methods.start import best, linearised, spectral
 from newtond.engine.regression import Bound, Link, Regression, RegressionFamily
 from newtond.engine.sketches import Key
 from newtond.engine.state import Vector
 
+FEW_ROWS = 64
 SAFETY = 8.0 * float(np.finfo(np.float64).eps)
 Reach = Callable[[Vector, Vector], tuple[Vector, Vector, float]]
 
@@ -155,9 +157,10 @@ def _remark_cosh(regression: Regression) -> list[str]:
 
 def _remark_range(regression: Regression) -> list[str]:
     """Say where a thousandth of the rows decides the fit."""
-    squares = np.sort(regression.scale * regression.target**2)[::-1]
+    squares = regression.scale * regression.target**2
     few = -(-len(squares) // 1000)
-    share = float(squares[:few].sum()) / (float(squares.sum()) or 1.0)
+    largest = np.partition(squares, len(squares) - few)[len(squares) - few :]
+    share = float(largest.sum()) / (float(squares.sum()) or 1.0)
     if len(squares) >= 1000 and share > 0.9:
         return [
             f"{few} of {len(squares)} rows hold {share:.1%} of Σ v b²: the largest targets decide the fit; "
@@ -171,12 +174,21 @@ def _remark_constant(regression: Regression, value: str) -> list[str]:
     design = regression.design
     if design.intercept or design.columns == 0:
         return []
+    if _constant(design):
+        return []
+    return [f"no intercept and no constant column: at x = 0 every prediction is {value}"]
+
+
+def _constant(design: DesignMatrix) -> bool:
+    """Whether a column, or the sum of all, is a constant other than 0; few rows show where none is."""
+    few = design.take(np.arange(min(FEW_ROWS, design.rows)))
+    flat = (np.ptp(few, axis=0) == 0.0) & (few[0] != 0.0)
+    if not flat.any() and np.ptp(few.sum(axis=1)) > 1e-12 * np.abs(few).sum(axis=1).max():
+        return False
     sums = design.rmatvec(np.ones(design.rows))
     alone = np.isclose(sums**2, design.rows * design.column_squares, rtol=1e-12) & (sums != 0.0)
     together = design.matvec(np.ones(design.width))
-    if alone.any() or np.ptp(together) <= 1e-12 * np.abs(together).max():
-        return []
-    return [f"no intercept and no constant column: at x = 0 every prediction is {value}"]
+    return bool(alone.any() or np.ptp(together) <= 1e-12 * np.abs(together).max())
 
 
 @cache

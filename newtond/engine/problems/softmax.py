@@ -23,7 +23,7 @@ import numpy as np
 from newtond.contract.solve import SolveSpec
 from newtond.engine.group_kernels import CROSS_ENTROPY, SOFTMAX
 from newtond.engine.grouped import GroupedLink, GroupedLoss, remarks_on_sums
-from newtond.engine.hessians.dense import DenseHessian
+from newtond.engine.hessians.dense import dense_hessian
 from newtond.engine.hessians.krylov import FreeHessian
 from newtond.engine.methods.newton import newton
 from newtond.engine.methods.start import best
@@ -61,7 +61,7 @@ def start(regression: Regression) -> Vector:
     rule = StoppingRule(START_TOLERANCE, START_ITERATIONS, 0.0)
     dense = regression.design.width <= LARGEST_DENSE_START
     zero = np.zeros(regression.design.width)
-    steps = newton(objective, DenseHessian() if dense else FreeHessian(), rule, 0, State(0, {"x": zero}, {}))
+    steps = newton(objective, dense_hessian() if dense else FreeHessian(), rule, 0, State(0, {"x": zero}, {}))
     *_, last = steps
     return best(regression.objective, [zero, last.state.arrays["x"]])
 
