@@ -9,7 +9,7 @@ peers := $(venv)/.peers
 packages := newtond service worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest test-slow test-compose bench paper openapi lock clean
+.PHONY: help demo test lint pytest test-slow test-compose fuzz bench paper openapi lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -41,6 +41,9 @@ test-slow: $(installed) ## the long drills
 
 test-compose: $(installed) ## the images, for real: build, solve, kill a worker, restart (needs Docker)
 	$(run) -m pytest -m compose tests/system/test_compose.py
+
+fuzz: $(installed) ## 10^7 texts through the scanners, 10^5 files through the child; writes docs/fuzzing.md: make fuzz SEED=1
+	$(run) -m fuzzing --seed $(or $(SEED),0) --report docs/fuzzing.md
 
 $(peers): requirements-bench.lock $(installed)
 	$(run) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock

@@ -29,13 +29,14 @@ def run(request: dict[str, Any], reply: socket.socket, parent: int) -> NoReturn:
     limits = FormatLimits(**request["limits"])
     status = 1
     with contextlib.suppress(BrokenPipeError):
-        _confine(limits, parent)
-        reply.sendall(_answer(request, limits))
+        confine(limits, parent)
+        reply.sendall(answer_to(request, limits))
         status = 0
     os._exit(status)
 
 
-def _answer(request: dict[str, Any], limits: FormatLimits) -> bytes:
+def answer_to(request: dict[str, Any], limits: FormatLimits) -> bytes:
+    """Parse the upload of a request; return the answer. Ends the process where a reader fails."""
     try:
         return answer.of_arrays(_parse(request, limits))
     except NewtondError as error:
@@ -68,7 +69,8 @@ def _die() -> NoReturn:
     os._exit(1)
 
 
-def _confine(limits: FormatLimits, parent: int) -> None:
+def confine(limits: FormatLimits, parent: int) -> None:
+    """Bound this process: memory, time, files, no core, no life after its parent."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

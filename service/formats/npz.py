@@ -70,6 +70,8 @@ def _members(archive: zipfile.ZipFile, size: int, limits: FormatLimits) -> Mappi
 
 
 def _plain(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    if info.header_offset < 0:
+        raise InvalidArray("The .npz archive is damaged or truncated.")
     if info.flag_bits & _ENCRYPTED:
         raise UnsupportedFormat("The .npz archive is encrypted.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
