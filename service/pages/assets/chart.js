@@ -22,7 +22,6 @@ export class Chart {
     this.marks = [];
     this.read = read;
     this.chosen = null;
-    this.frames = 0;
     this.canvas = h("canvas", { role: "img", "aria-label": label });
     this.slider = h("input", { type: "range", min: "0", max: "0", value: "0", "aria-label": "Read the curves at", input: () => this.choose(Number(this.slider.value)) });
     this.words = h("p", { class: "reading" });
@@ -42,6 +41,7 @@ export class Chart {
   update(panels, marks = []) {
     this.panels = panels;
     this.marks = marks;
+    this.prepared = null;
     this.slider.max = String(Math.max(this.lead().length - 1, 0));
     this.redraw();
   }
@@ -70,11 +70,17 @@ export class Chart {
 
   choose(k) {
     this.chosen = k;
-    const words = k === null ? this.read(this.lead().length - 1) : this.read(k);
-    this.words.textContent = words;
-    if (k !== null) this.slider.value = String(k);
-    this.slider.setAttribute("aria-valuetext", words);
     this.redraw();
+    if (k === null) return;
+    this.words.textContent = this.read(k);
+    this.slider.value = String(k);
+    this.slider.setAttribute("aria-valuetext", this.words.textContent);
+  }
+
+  showLast() {
+    this.words.textContent = this.read(this.lead().length - 1);
+    this.slider.value = this.slider.max;
+    this.slider.setAttribute("aria-valuetext", this.words.textContent);
   }
 
   redraw() {
@@ -84,6 +90,21 @@ export class Chart {
       this.waiting = false;
       this.draw();
     });
+  }
+
+  /** What a draw needs of the data, made once for new data or a new width: reading the curves must stay quick. */
+  prepare(width) {
+    if (this.prepared === width) return;
+    const [low, high] = range(this.panels.flatMap((panel) => panel.curves.map((curve) => curve.xs))) ?? [0, 1];
+    this.horizontal = linear(low, high, LEFT, width - RIGHT, this.lead().every(Number.isInteger));
+    for (const panel of this.panels) {
+      for (const curve of panel.curves) {
+        if (panel.log) curve.ys = curve.ys.map((value) => (value > 0 ? value : null));
+        curve.points = decimate(curve.xs, curve.ys, this.horizontal.at);
+      }
+      panel.range = range(panel.curves.map((curve) => curve.ys));
+    }
+    this.prepared = width;
   }
 
   draw() {
@@ -97,10 +118,8 @@ export class Chart {
     const pen = this.canvas.getContext("2d");
     pen.scale(ratio, ratio);
     pen.font = FONT;
-    this.frames += 1;
-    if (this.chosen === null) this.words.textContent = this.read(this.lead().length - 1);
-    const [low, high] = range(this.panels.flatMap((panel) => panel.curves.map((curve) => curve.xs))) ?? [0, 1];
-    this.horizontal = linear(low, high, LEFT, width - RIGHT);
+    if (this.chosen === null) this.showLast();
+    this.prepare(width);
     let top = TOP;
     for (const panel of this.panels) {
       this.drawPanel(pen, panel, top, width);
@@ -111,8 +130,7 @@ export class Chart {
 
   drawPanel(pen, panel, top, width) {
     const bottom = top + panel.height;
-    const lists = panel.curves.map((curve) => curve.ys);
-    const found = range(lists, panel.log);
+    const found = panel.range;
     pen.textBaseline = "alphabetic";
     pen.textAlign = "left";
     pen.fillStyle = colour("ink");
@@ -122,13 +140,12 @@ export class Chart {
       const vertical = panel.log ? logarithmic(...found, bottom, top) : linear(...padded(found), bottom, top);
       drawGrid(pen, vertical, panel.log, LEFT, width - RIGHT);
       this.drawMarks(pen, top, bottom);
-      for (const curve of panel.curves) this.drawCurve(pen, curve, vertical, panel.log);
+      for (const curve of panel.curves) this.drawCurve(pen, curve, vertical);
     }
   }
 
-  drawCurve(pen, curve, vertical, log) {
-    const ys = log ? curve.ys.map((value) => (value > 0 ? value : null)) : curve.ys;
-    const points = decimate(curve.xs, ys, this.horizontal.at);
+  drawCurve(pen, curve, vertical) {
+    const { points, ys } = curve;
     pen.strokeStyle = pen.fillStyle = colour(curve.colour);
     pen.lineWidth = 1.75;
     pen.lineJoin = "round";

@@ -3,6 +3,7 @@
 import { ApiError, getJson, request } from "./api.js";
 import { certificate } from "./certificate.js";
 import { Chart } from "./chart.js";
+import { coefficients } from "./coefficients.js";
 import { Trace, inWords, marks, panels } from "./curves.js";
 import { announce, by, h, notice, pairs, show } from "./dom.js";
 import { resultArrays, traceDownloads } from "./downloads.js";
@@ -127,9 +128,8 @@ async function showResult() {
   if (!job.links.result) return;
   const result = await getJson(job.links.result);
   show(by("certificate"), certificate(result));
-  const facts = [["Intercept", result.intercept === null ? null : number(result.intercept, 10)], ["Newton decrement", number(result.newton_decrement)]];
   const made = Object.entries(result.provenance).map(([name, value]) => [words(name), String(value)]);
-  show(by("arrays"), resultArrays(job, result), pairs(facts), h("details", {}, h("summary", {}, "Made by"), pairs(made)));
+  show(by("arrays"), await coefficients(result), resultArrays(job, result), h("details", {}, h("summary", {}, "Made by"), pairs(made)));
   for (const part of ["certificate", "arrays"]) by(`${part}-section`).hidden = false;
   showPlan(result.plan);
   announce(`The job has ended: ${words(result.termination)}.`);

@@ -19,8 +19,8 @@ export async function input(name, id, role) {
     ["Empty columns", matrix ? count(info.empty_columns) : null],
     ["Id", h("code", { title: id }, short(id))],
   ]);
-  const words = h("div", {}, h("h3", {}, h("code", {}, name), role ? ` ${role}` : ""), figures, matrix && info.column_norms && scales(info.column_norms));
-  return h("div", { class: "input" }, matrix ? spy(name, picture) : h("div", {}), words);
+  const words = h("div", { class: "stack" }, h("h3", {}, h("code", {}, name), role ? ` ${role}` : ""), figures, matrix && info.column_norms && scales(info.column_norms));
+  return h("div", { class: matrix ? "input" : "input plain" }, matrix && spy(name, picture), words);
 }
 
 function spy(name, picture) {

@@ -1,10 +1,10 @@
 // From values to pixels and to the ticks of an axis.
 
-/** Return a linear scale of [low, high] onto [from, to]. */
-export function linear(low, high, from, to) {
+/** Return a linear scale of [low, high] onto [from, to]; `whole` asks for ticks at whole numbers. */
+export function linear(low, high, from, to, whole = false) {
   if (!(high > low)) [low, high] = [low - 0.5, low + 0.5];
   const at = (value) => from + ((value - low) / (high - low)) * (to - from);
-  return { at, value: (pixel) => low + ((pixel - from) / (to - from)) * (high - low), ticks: linearTicks(low, high) };
+  return { at, value: (pixel) => low + ((pixel - from) / (to - from)) * (high - low), ticks: linearTicks(low, high, whole) };
 }
 
 /** Return a logarithmic scale of [low, high], both positive, onto [from, to]; its ticks are powers of ten. */
@@ -15,8 +15,8 @@ export function logarithmic(low, high, from, to) {
   return { at, ticks: decades(first, last) };
 }
 
-function linearTicks(low, high, most = 7) {
-  const rough = (high - low) / most;
+function linearTicks(low, high, whole, most = 7) {
+  const rough = Math.max((high - low) / most, whole ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
   const first = Math.ceil(low / step - 1e-9);
