@@ -1,4 +1,4 @@
-"""A real Chromium on a real service; whatever a page loads from elsewhere, throws or logs as an error fails its test."""
+"""A real Chromium on a real service; what a page loads from elsewhere, throws or logs as an error fails its test."""
 
 import os
 import shutil
@@ -10,7 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.conftest import WorkerProcesses
 from tests.service.conftest import Service, example, finish, running_service, running_valkey, service_root
@@ -19,6 +27,7 @@ __all__ = ["service_root"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SECONDS = 60_000
+expect.set_options(timeout=SECONDS / 2)
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\">"
 
 

@@ -44,7 +44,10 @@ def test_the_catalogue_typesets_every_kind(site: Site, open_page: OpenPage) -> N
 
 def test_formulas_are_read_as_they_are_meant(site: Site, open_page: OpenPage) -> None:
     page = open_page(site.url, "/pages/problems")
-    read = "async text => { const { typeset } = await import('/assets/formula.js'); return typeset(text).map((part) => part.outerHTML ?? part).join(''); }"
+    read = """async (text) => {
+      const { typeset } = await import('/assets/formula.js');
+      return typeset(text).map((part) => part.outerHTML ?? part).join('');
+    }"""
     for text, markup in {
         "aᵢ": "<msub><mi>a</mi><mi>i</mi></msub>",
         "(AᵀA)ʲ": "</mrow><mi>j</mi></msup>",
@@ -91,8 +94,13 @@ def test_a_matrix_has_a_picture(site: Site, open_page: OpenPage, jobs: list[str]
     page = open_page(site.url, f"/pages/jobs/{jobs[1]}")
     picture = page.get_by_role("img", name="Picture of A, 12 × 2: 24 nonzeros")
     expect(picture).to_be_visible()
-    painted = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(byte => byte > 0)"
-    page.wait_for_function(f"() => ({painted})(document.querySelector('.spy'))")
+    page.wait_for_function(
+        """() => {
+          const { width, height } = document.querySelector('.spy');
+          const pen = document.querySelector('.spy').getContext('2d');
+          return pen.getImageData(0, 0, width, height).data.some((byte) => byte > 0);
+        }"""
+    )
     expect(page.get_by_role("img", name="Column norms from 36.19 to 256.4.")).to_be_visible()
 
 
@@ -174,8 +182,8 @@ def test_a_torn_stream_yields_whole_events_only(site: Site, open_page: OpenPage,
     found = page.evaluate(
         """async (rest) => {
           const { parse } = await import('/assets/stream.js');
-          const text = ['event: iteration\\nid: 7\\ndata: {"é"', ': 1}\\n', '\\n: keep-alive\\n\\nevent: end\\ndata: {}\\n\\n', rest];
-          const body = new Blob(text).stream();
+          const first = ['event: iteration\\nid: 7\\ndata: {"é"', ': 1}\\n', '\\n: keep-alive\\n\\n'];
+          const body = new Blob([...first, 'event: end\\ndata: {}\\n\\n', rest]).stream();
           const events = [];
           for await (const event of parse(body)) events.push(event);
           return events;
