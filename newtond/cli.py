@@ -3,13 +3,13 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from pydantic import ValidationError
 
 from newtond import __version__
-from newtond.contract.errors import SetupError
+from newtond.contract.errors import NewtondError
 
 DESCRIPTION = """\
 newtond solves regressions over HTTP, by sketching and approximate Newton.
@@ -18,6 +18,7 @@ newtond solves regressions over HTTP, by sketching and approximate Newton.
   newtond up --workers 2 --port 9000    two workers, another port
   newtond service                       the API alone (needs NEWTOND_REDIS_URL)
   newtond worker                        one worker alone (needs NEWTOND_REDIS_URL)
+  newtond keys create --tenant acme     an API key; from the first one on, every caller needs one
 
 With the server up:
 
@@ -34,10 +35,15 @@ FLAGS = {
     "redis-url": (
         "URL",
         "",
-        "a Valkey or Redis: redis://host:6379/0, rediss://, unix:///path; `up` starts its own",
+        "Valkey or Redis: redis://host:6379/0, rediss://, unix:///path; `up` starts one",
     ),
     "workers": ("N", "1", "worker processes; each solves one job at a time"),
     "threads": ("N", "", "threads of one solve; else the cores divided by the workers"),
+    "allow-anonymous-from-anywhere": (
+        None,
+        "False",
+        "without API keys, listen beyond loopback and let anyone in",
+    ),
 }
 SETTINGS = {
     "LOG_LEVEL": ("info", "debug, info, warning or error"),
@@ -47,6 +53,12 @@ SETTINGS = {
     "INFLATION_RATIO": ("200", "largest ratio of the two"),
     "NONZEROS": ("1000000000", "most entries of one array"),
     "QUEUED_JOBS": ("10000", "jobs that may wait; then submits get 503"),
+    "TENANT_QUEUED_JOBS": ("1000", "jobs of one tenant that may wait; then its submits get 429"),
+    "TENANT_RUNNING_JOBS": ("64", "solves of one tenant that run at once; the others wait"),
+    "TENANT_STORED_BYTES": ("100000000000", "bytes of one tenant's arrays; then its uploads get 429"),
+    "TENANT_REQUESTS_PER_SECOND": ("500.0", "requests of one tenant; then it gets 429"),
+    "TENANT_STREAMS": ("100", "open event streams of one tenant; then it gets 429"),
+    "PUBLISHED": ("", "host:port where a container's port is reached; it decides on keys"),
     "JOB_SECONDS": ("21600.0", "largest solver.time_limit"),
     "WAIT_SECONDS": ("60.0", "longest Prefer: wait"),
     "PLAN_SECONDS": ("30.0", "how long a dry run is waited for"),
@@ -54,6 +66,10 @@ SETTINGS = {
     "PARALLEL_PARSES": ("", "uploads parsed at once; else the cores"),
     "LOW_WATER_BYTES": ("1000000000", "free disk space below which nothing new is taken"),
     "KEEP_ALIVE_SECONDS": ("15.0", "how often a silent event stream is heard of"),
+    "HEADER_SECONDS": ("15.0", "how long a request's head may take; then 408"),
+    "BODY_SECONDS": ("30.0", "how long a body may stall in all; then 408"),
+    "BODY_BYTES_PER_SECOND": ("1000", "the speed that a body must come at"),
+    "CONNECTIONS": ("1000", "open connections; more are closed at once"),
     "SHUTDOWN_SECONDS": ("5.0", "how long open requests get to end"),
     "RECONCILE_SECONDS": ("15.0", "how often lost jobs are looked for"),
     "HEARTBEAT": ("2.0", "seconds between renewals of a job's lease, which lasts three"),
@@ -66,37 +82,83 @@ SETTINGS = {
 }
 COMMANDS = {
     "up": ("run everything on this machine until Ctrl-C", tuple(FLAGS)),
-    "service": ("run the API alone", ("host", "port", "data-dir", "redis-url")),
+    "service": (
+        "run the API alone",
+        ("host", "port", "data-dir", "redis-url", "allow-anonymous-from-anywhere"),
+    ),
     "worker": ("run one worker alone", ("data-dir", "redis-url", "threads")),
+}
+KEYS: Mapping[str, tuple[str, Mapping[str, tuple[str, str | None, str]]]] = {
+    "create": (
+        "make an API key and print it",
+        {
+            "--tenant": ("NAME", "default", "whose arrays and jobs it opens"),
+            "--scopes": ("LIST", "solve,read", "what it may: solve, read, admin"),
+            "--days": ("N", None, "how long it is valid; else until it is revoked"),
+            "--label": ("TEXT", "", "a note for `newtond keys list`"),
+        },
+    ),
+    "list": ("list the keys, without their secrets", {}),
+    "revoke": ("revoke a key for good", {"id": ("ID", None, "as `newtond keys list` shows it")}),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status; flags win over NEWTOND_* settings."""
+    """Run the command and return its exit status; flags win over NEWTOND_* settings.
+
+    1 when it cannot do what it was told to, 2 when a setting is wrong.
+    """
     options = vars(parser().parse_args(arguments))
     command = options.pop("command")
-    os.environ.update(
-        {f"NEWTOND_{name.upper()}": value for name, value in options.items() if value is not None}
-    )
-    if command != "up":
+    settings = {name: options.pop(name) for name in map(_attribute, FLAGS) if name in options}
+    os.environ.update({f"NEWTOND_{name.upper()}": str(value) for name, value in settings.items() if value})
+    if command in ("service", "worker"):
         become(command)
-    return up()
-
-
-def up() -> int:
-    """Run everything on this machine; 1 when it cannot start, 2 when a setting is wrong."""
-    from newtond.supervisor import UpSettings, run  # so that --help and --version answer at once
-
     try:
-        run(UpSettings(), say=lambda line: print(line, flush=True))
-    except SetupError as error:
-        print(f"newtond: {error.detail}", file=sys.stderr)
+        RUN[command](options)
+    except NewtondError as error:
+        remark(f"newtond: {error.detail}")
         return 1
     except ValidationError as error:
         for flaw in error.errors(include_url=False):
-            print(f"newtond: NEWTOND_{str(flaw['loc'][0]).upper()}: {flaw['msg']}", file=sys.stderr)
+            remark(f"newtond: NEWTOND_{str(flaw['loc'][0]).upper()}: {flaw['msg']}")
         return 2
     return 0
+
+
+def up(options: Mapping[str, str]) -> None:
+    """Run everything on this machine until a signal."""
+    from newtond.supervisor import UpSettings, run  # so that --help and --version answer at once
+
+    run(UpSettings(), say)
+
+
+def keys(options: Mapping[str, str]) -> None:
+    """Make, list or revoke keys."""
+    from newtond import keys
+    from newtond.supervisor import UpSettings
+
+    data, options = UpSettings().data_dir.resolve(), dict(options)
+    action = options.pop("action")
+    if action == "create":
+        keys.create(data, say=say, remark=remark, **options)
+    elif action == "list":
+        keys.show(data, say)
+    else:
+        keys.revoke(data, options["id"], remark)
+
+
+RUN: Mapping[str, Callable[[Mapping[str, str]], None]] = {"up": up, "keys": keys}
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def remark(line: str) -> None:
+    """Print a line beside what the command answers."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def become(module: str) -> NoReturn:
@@ -116,14 +178,41 @@ def parser() -> argparse.ArgumentParser:
     for name, (purpose, flags) in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose, formatter_class=layout)
         for flag in flags:
-            metavar, default, meaning = FLAGS[flag]
-            command.add_argument(f"--{flag}", metavar=metavar, help=described(default, meaning))
+            add_flag(command, flag)
+    add_keys(commands)
     return top
+
+
+def add_flag(command: argparse.ArgumentParser, flag: str) -> None:
+    """Add the flag of a setting; one without a value says yes."""
+    metavar, default, meaning = FLAGS[flag]
+    if metavar is None:
+        command.add_argument(f"--{flag}", action="store_const", const="true", help=meaning)
+    else:
+        command.add_argument(f"--{flag}", metavar=metavar, help=described(default, meaning))
+
+
+def add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``keys`` and what can be done with them."""
+    actions = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
+        dest="action", required=True, metavar="ACTION"
+    )
+    for name, (purpose, flags) in KEYS.items():
+        action = actions.add_parser(name, help=purpose, description=purpose)
+        add_flag(action, "data-dir")
+        for flag, (metavar, default, meaning) in flags.items():
+            action.add_argument(
+                flag, metavar=metavar, default=default, help=described(default or "", meaning)
+            )
 
 
 def variable(flag: str) -> str:
     """Return the setting of a flag: data-dir is DATA_DIR."""
-    return flag.replace("-", "_").upper()
+    return _attribute(flag).upper()
+
+
+def _attribute(flag: str) -> str:
+    return flag.replace("-", "_")
 
 
 def described(default: str, meaning: str) -> str:
@@ -134,5 +223,5 @@ def described(default: str, meaning: str) -> str:
 def settings_help() -> str:
     """Return the list of settings, in words."""
     flags = {variable(flag): (default, meaning) for flag, (_, default, meaning) in FLAGS.items()}
-    lines = (f"  NEWTOND_{name:<20} {described(*known)}" for name, known in (flags | SETTINGS).items())
+    lines = (f"  NEWTOND_{name:<30} {described(*known)}" for name, known in (flags | SETTINGS).items())
     return "settings, from the environment (a flag wins), with their defaults:\n" + "\n".join(lines)

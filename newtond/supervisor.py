@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from newtond import __version__, valkey
 from newtond.contract.errors import SetupError
 from newtond.process import Child, Wakeups, stop
+from newtond.store.credentials import Credentials, check_exposed
 
 Say = Callable[[str], None]
 LEFTOVERS_END_IN = 10.0
@@ -42,6 +43,7 @@ class UpSettings(BaseSettings):
     redis_url: str | None = None
     workers: Annotated[int, Field(ge=1)] = 1
     threads: Annotated[int, Field(ge=1)] | None = None
+    allow_anonymous_from_anywhere: bool = False
 
     def threads_each(self) -> int:
         """Return the threads of one worker: as set, or its share of the cores."""
@@ -56,6 +58,7 @@ def available_cores() -> int:
 def run(settings: UpSettings, say: Say) -> None:
     """Serve until told to stop (SIGINT, SIGTERM, SIGHUP); raises SetupError when that is not possible."""
     data = settings.data_dir.resolve()
+    check_exposed(settings.host, Credentials(data), settings.allow_anonymous_from_anywhere)
     port = free_port(settings.host, settings.port)
     with ExitStack() as stack:
         lock = stack.enter_context(claim(data))

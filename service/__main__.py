@@ -6,6 +6,10 @@ from types import FrameType
 
 import uvicorn
 
+from newtond.contract.errors import SetupError
+from newtond.store import DataDirectory
+from service.backend import open_door
+from service.connection import PatientProtocol
 from service.settings import ServiceSettings
 
 
@@ -15,9 +19,18 @@ def main() -> None:
         # uvicorn raises the signal again once it has stopped: by then there is nothing left to do.
         signal.signal(number, _leave)
     settings = ServiceSettings()
+    try:
+        DataDirectory(settings.data_dir.resolve())
+        open_door(settings)
+    except SetupError as error:
+        sys.exit(f"newtond: {error.detail}")
+    PatientProtocol.header_seconds = settings.header_seconds
+    PatientProtocol.most_connections = settings.connections
     uvicorn.run(
         "service.app:create_app",
         factory=True,
+        http=PatientProtocol,
+        proxy_headers=False,
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -38,7 +38,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, metrics) as app.state.backend:
+        async with running(settings, metrics) as app.state.house:
             yield
 
     app = FastAPI(

@@ -1,10 +1,9 @@
 """What the routes stand on: the stores, the queue and the sandbox of one app, opened and closed with it."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -14,31 +13,94 @@ from fastapi import Request
 from newtond.contract.errors import Conflict, QueueUnavailable, Unavailable
 from newtond.store import DataDirectory
 from newtond.store.arrays import ArrayStore
+from newtond.store.credentials import Credentials, check_exposed, is_loopback
 from newtond.store.jobs import JobStore
 from newtond.store.queue import JobQueue
+from newtond.store.tenant import Tenant
 from service import upload
+from service.auth import Door, Key, needed_scope
 from service.deletions import Deletions
 from service.formats.limits import FormatLimits
 from service.formats.sandbox import Sandbox
 from service.metrics import JobCensus, Metrics
+from service.quotas import Quotas
 from service.settings import ServiceSettings
 
 log = structlog.get_logger("newtond.service")
 
 
 @dataclass(frozen=True)
-class Backend:
-    """Everything that a request may use; a caller's share of it is cut out here and nowhere else."""
+class House:
+    """What all tenants share: one data directory, one queue, one sandbox, one door."""
 
     settings: ServiceSettings
-    arrays: ArrayStore
-    jobs: JobStore
+    data: DataDirectory
     queue: JobQueue
     sandbox: Sandbox
     metrics: Metrics
-    deletions: Deletions
+    quotas: Quotas
+    door: Door
     incoming: Path
-    _claims: threading.Lock = field(default_factory=threading.Lock)
+
+    def share(self, tenant: str) -> "Backend":
+        """Return a tenant's share."""
+        return Backend(self, self.data.tenant(tenant))
+
+    def shares(self) -> Iterator["Backend"]:
+        """Yield every tenant's share."""
+        for tenant in self.data.tenants():
+            yield Backend(self, tenant)
+
+    def reconcile(self) -> None:
+        """Enqueue again what Redis lost, and purge what was to be deleted; raises QueueUnavailable."""
+        for share in self.shares():
+            share.deletions.carry_out(share.jobs)
+        for job_id in self.queue.reconcile(self.data):
+            log.warning("job enqueued again", job_id=job_id)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Everything that a request may use: its tenant's share of the house."""
+
+    house: House
+    tenant: Tenant
+
+    @property
+    def settings(self) -> ServiceSettings:
+        return self.house.settings
+
+    @property
+    def arrays(self) -> ArrayStore:
+        return self.tenant.arrays
+
+    @property
+    def jobs(self) -> JobStore:
+        return self.tenant.jobs
+
+    @property
+    def queue(self) -> JobQueue:
+        return self.house.queue
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.house.sandbox
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.house.metrics
+
+    @property
+    def quotas(self) -> Quotas:
+        return self.house.quotas
+
+    @property
+    def incoming(self) -> Path:
+        return self.house.incoming
+
+    @property
+    def deletions(self) -> Deletions:
+        return Deletions(self.tenant.path / "deletions")
 
     def delete_array(self, array_id: str) -> None:
         """Remove an array; raises NotFound, and Conflict while an unfinished job reads it."""
@@ -47,27 +109,32 @@ class Backend:
                 raise Conflict("An unfinished job needs this array.")
             self.arrays.delete(array_id)
 
-    @contextmanager
-    def claims(self) -> Iterator[None]:
-        """Hold the arrays as they are: between a submit's look at them and its acceptance none is deleted."""
-        with self._claims:
-            yield
-
-    def reconcile(self) -> None:
-        """Enqueue again what Redis lost, and purge what was to be deleted; raises QueueUnavailable."""
-        self.deletions.carry_out(self.jobs)
-        for job_id in self.queue.reconcile(self.jobs):
-            log.warning("job enqueued again", job_id=job_id)
+    def claims(self) -> AbstractContextManager[None]:
+        """Hold the tenant's arrays as they are."""
+        return self.tenant.claims()
 
 
-def backend(request: Request) -> Backend:
-    """Return the backend of this request's app."""
-    found = request.app.state.backend
-    assert isinstance(found, Backend)
+def house(request: Request) -> House:
+    """Return what all requests of this app share; no key is asked for."""
+    found = request.app.state.house
+    assert isinstance(found, House)
     return found
 
 
-def open_backend(settings: ServiceSettings, metrics: Metrics) -> Backend:
+def backend(request: Request, key: Key = None) -> Backend:
+    """Return the caller's share; raises Unauthorised, Forbidden, RateLimited.
+
+    What depends on this is refused without a key, so a route that does not is for everyone.
+    """
+    shared = house(request)
+    caller = shared.door.caller(request)
+    request.scope["tenant"] = caller.tenant
+    caller.check(needed_scope(request))
+    shared.quotas.count_request(caller.tenant)
+    return shared.share(caller.tenant)
+
+
+def open_house(settings: ServiceSettings, metrics: Metrics) -> House:
     """Open the stores under the data directory; raises SetupError or OSError where it is not for us."""
     root = settings.data_dir.resolve()
     data = DataDirectory(root)
@@ -75,17 +142,26 @@ def open_backend(settings: ServiceSettings, metrics: Metrics) -> Backend:
     incoming.mkdir(parents=True, exist_ok=True)
     upload.sweep(incoming)
     queue = JobQueue(settings.redis_url)
-    metrics.registry.register(JobCensus(data.jobs, queue))
-    return Backend(
+    metrics.registry.register(JobCensus(data, queue))
+    return House(
         settings=settings,
-        arrays=data.arrays,
-        jobs=data.jobs,
+        data=data,
         queue=queue,
         sandbox=Sandbox(root, format_limits(settings)),
         metrics=metrics,
-        deletions=Deletions(root / "deletions"),
+        quotas=Quotas(settings),
+        door=open_door(settings),
         incoming=incoming,
     )
+
+
+def open_door(settings: ServiceSettings) -> Door:
+    """Return who is let in; raises SetupError where that would be anyone from anywhere, unsaid."""
+    credentials = Credentials(settings.data_dir.resolve())
+    anonymous = settings.allow_anonymous_from_anywhere
+    host = settings.reached_as
+    check_exposed(host, credentials, anonymous)
+    return Door(credentials, open=anonymous or is_loopback(host), anywhere=anonymous)
 
 
 def format_limits(settings: ServiceSettings) -> FormatLimits:
@@ -101,10 +177,11 @@ def format_limits(settings: ServiceSettings) -> FormatLimits:
 
 
 @asynccontextmanager
-async def running(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[Backend]:
-    """Open a backend, keep it reconciled, and close it."""
-    opened = await to_thread.run_sync(open_backend, settings, metrics)
-    opened.arrays.sweep()
+async def running(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[House]:
+    """Open a house, keep it reconciled, and close it."""
+    opened = await to_thread.run_sync(open_house, settings, metrics)
+    for share in opened.shares():
+        share.arrays.sweep()
     opened.sandbox.start()
     loop = asyncio.create_task(_reconcile_for_ever(opened))
     try:
@@ -117,7 +194,7 @@ async def running(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
         opened.queue.connection.close()
 
 
-async def _reconcile_for_ever(opened: Backend) -> None:
+async def _reconcile_for_ever(opened: House) -> None:
     """Nothing may end this loop: what fails now is tried again."""
     while True:
         try:

@@ -44,7 +44,7 @@ def _never_started(job_id: str) -> Finished:
 
 def _withdraw(backend: Backend, job_id: str) -> None:
     try:
-        backend.queue.withdraw(job_id)
+        backend.queue.withdraw(job_id, backend.tenant.name)
     except QueueUnavailable:
         # A worker that takes it later finds it finished.
         log.info("cancelled job left in the queue: Redis does not answer", job_id=job_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,13 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from newtond.contract.errors import InvalidSpec, NewtondError, Unavailable
+from newtond.contract.errors import InvalidSpec, NewtondError, Throttled, Unauthorised, Unavailable
 from newtond.contract.http import TYPE_PREFIX, problem_detail, status_of
 from newtond.contract.job import ProblemDetail
 from newtond.contract.problem import PROBLEMS
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
+CHALLENGE = 'Bearer realm="newtond"'
 SHOWN_FAULTS = 20
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 TYPES = ("float", "str", "Coordinates")
@@ -34,6 +36,10 @@ def problem_response(problem: ProblemDetail, headers: Mapping[str, str] | None =
 def error_response(error: NewtondError, scope: Scope) -> Response:
     """Return the answer to an exception of ours; one that may pass asks to be tried again."""
     headers = {"Retry-After": RETRY_AFTER} if isinstance(error, Unavailable) else {}
+    if isinstance(error, Throttled):
+        headers["Retry-After"] = str(ceil(error.retry_after))
+    if isinstance(error, Unauthorised):
+        headers["WWW-Authenticate"] = CHALLENGE
     if status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and error.source:
         headers["Content-Range"] = f"bytes */{error.source['size']}"
     scope["refusal"] = error.slug

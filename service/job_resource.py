@@ -46,7 +46,7 @@ def _unfinished(backend: Backend, accepted: Accepted, redis: bool) -> dict[str, 
         return _from_files(backend, job_id)
     try:
         live = backend.queue.live(job_id)
-        position = backend.queue.position(job_id)
+        position = backend.queue.position(job_id, backend.tenant.name)
     except QueueUnavailable:
         return _from_files(backend, job_id)
     return _from_redis(live, backend.jobs.attempts(job_id)) | {"queue_position": position}

@@ -10,8 +10,9 @@ from prometheus_client.registry import Collector
 
 from newtond.contract.errors import NotFound, QueueUnavailable
 from newtond.contract.job import Accepted
-from newtond.store.jobs import JobStore
+from newtond.store import DataDirectory
 from newtond.store.queue import JobQueue
+from newtond.store.tenant import Tenant
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 Outcome = tuple[str, str, str, str]
@@ -55,8 +56,8 @@ class Metrics:
 class JobCensus(Collector):
     """Counts the jobs of the data directory at each scrape; a finished one is read once only."""
 
-    def __init__(self, jobs: JobStore, queue: JobQueue) -> None:
-        self._jobs = jobs
+    def __init__(self, data: DataDirectory, queue: JobQueue) -> None:
+        self._data = data
         self._queue = queue
         self._outcomes: dict[str, Outcome] = {}
 
@@ -78,15 +79,15 @@ class JobCensus(Collector):
         yield from self._depth()
 
     def _look(self) -> list[Accepted]:
-        ids = self._jobs.ids()
-        self._outcomes = {job_id: self._outcomes[job_id] for job_id in ids if job_id in self._outcomes}
-        fresh = (job_id for job_id in ids if job_id not in self._outcomes)
-        return [waiting for job_id in fresh if (waiting := self._read(job_id))]
+        owners = {job_id: tenant for tenant in self._data.tenants() for job_id in tenant.jobs.ids()}
+        self._outcomes = {job_id: self._outcomes[job_id] for job_id in owners if job_id in self._outcomes}
+        fresh = ((tenant, job_id) for job_id, tenant in owners.items() if job_id not in self._outcomes)
+        return [waiting for tenant, job_id in fresh if (waiting := self._read(tenant, job_id))]
 
-    def _read(self, job_id: str) -> Accepted | None:
+    def _read(self, tenant: Tenant, job_id: str) -> Accepted | None:
         """Note a finished job's outcome; return an unfinished one."""
         try:
-            accepted, finished = self._jobs.accepted(job_id), self._jobs.finished(job_id)
+            accepted, finished = tenant.jobs.accepted(job_id), tenant.jobs.finished(job_id)
         except NotFound:  # purged since it was listed
             return None
         if finished is None:

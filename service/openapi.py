@@ -18,6 +18,7 @@ from newtond.contract.job import Job, ProblemDetail
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Plan
 from newtond.contract.solve import SolveSpec
+from service import responses
 from service.catalogue import example, variants
 
 REF = "#/components/schemas/{model}"
@@ -29,6 +30,9 @@ result and its certificate (`GET /jobs/{id}/result`). `GET /problems` says what 
 Every error is `application/problem+json` (RFC 9457): `type` is stable, `source` says where in the input.
 Every answer has an `X-Request-ID`. Times are RFC 3339 in UTC, durations are seconds; unknown
 fields are errors.
+
+`Authorization: Bearer <API key>` names the tenant that everything is under; what is another's is 404. While the
+operator has made no keys, requests on loopback need none.
 """
 TAGS = [
     {"name": "solve", "description": "From a spec to a job."},
@@ -71,12 +75,19 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for operation in (each for path in document["paths"].values() for each in path.values()):
         _say_what_we_do(operation)
+        _say_who_may(operation)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
 
 
 def _bodies(kind: str) -> dict[str, dict[str, Any]]:
     return {kind: example(kind), **{f"{kind}: {name}": body for name, body in variants(kind).items()}}
+
+
+def _say_who_may(operation: dict[str, Any]) -> None:
+    if "security" in operation:
+        refusals = responses.problems(401, 403, 429)
+        operation["responses"].update({str(status): answer for status, answer in refusals.items()})
 
 
 def _say_what_we_do(operation: dict[str, Any]) -> None:

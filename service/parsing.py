@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from anyio import to_thread
+
 from newtond.contract.array import ArrayInfo
 from newtond.contract.errors import UnsupportedFormat
 from service.backend import Backend
@@ -24,11 +26,17 @@ async def parse(
 ) -> Stored:
     """Return the arrays of ``upload``; the parameters of its media type say what ``options`` do not.
 
-    Raises UnsupportedFormat, InvalidSpec, InvalidArray, TooLarge, StorageFull, Unavailable.
+    Raises UnsupportedFormat, InvalidSpec, InvalidArray, TooLarge, StorageFull, QuotaExceeded, Unavailable.
     """
     name = format_of(upload.media_type, format, upload.file_name)
-    options = from_media_type(upload.media_type, options)
-    stored = await backend.sandbox.parse(upload.path, name, encoding=_encoding(upload), options=options)
+    stored = await backend.sandbox.parse(
+        upload.path,
+        name,
+        encoding=_encoding(upload),
+        options=from_media_type(upload.media_type, options),
+        store=backend.arrays.root,
+        room=await to_thread.run_sync(backend.quotas.room, backend.tenant),
+    )
     return dict(zip(HOLDS.get(name, ("",)), stored, strict=False))
 
 

@@ -50,7 +50,10 @@ class RequestContext:
         self.metrics.count_request(method, route, status, seconds)
         if "refusal" in scope:
             self.metrics.count_refusal(scope["refusal"])
-        log.info("request", method=method, route=route, status=status, seconds=round(seconds, 6))
+        tenant = scope.get("tenant")
+        log.info(
+            "request", method=method, route=route, status=status, seconds=round(seconds, 6), tenant=tenant
+        )
 
 
 class _Answer:

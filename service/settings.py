@@ -23,6 +23,13 @@ class Limits(Model):
     nonzeros: Annotated[Count, Field(description="most entries of one array")]
     job_seconds: Annotated[Seconds, Field(description="largest solver.time_limit")]
     queued_jobs: Annotated[Count, Field(description="jobs that may wait before submits get 503")]
+    tenant_queued_jobs: Annotated[Count, Field(description="jobs of one tenant that may wait; then 429")]
+    tenant_running_jobs: Annotated[Count, Field(description="solves of one tenant at once; the others wait")]
+    tenant_stored_bytes: Annotated[Count, Field(description="bytes of one tenant's arrays; then 429")]
+    tenant_requests_per_second: Annotated[
+        float, Field(gt=0, description="requests of one tenant a second; then 429")
+    ]
+    tenant_streams: Annotated[Count, Field(description="open event streams of one tenant; then 429")]
     wait_seconds: Annotated[Seconds, Field(description="longest Prefer: wait")]
     plan_seconds: Annotated[Seconds, Field(description="how long a dry run is waited for before it gets 202")]
     page_size: Annotated[Count, Field(description="most entries of one page of a list")]
@@ -40,6 +47,12 @@ class ServiceSettings(BaseSettings):
     )
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    published: Annotated[
+        str | None, Field(description="host[:port] where others reach a container's port, instead of host")
+    ] = None
+    allow_anonymous_from_anywhere: Annotated[
+        bool, Field(description="let anyone in who reaches the port, while there are no API keys")
+    ] = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     json_bytes: Count = 1_000_000
@@ -49,6 +62,11 @@ class ServiceSettings(BaseSettings):
     nonzeros: Count = 1_000_000_000
     job_seconds: Seconds = 6 * 3600.0
     queued_jobs: Count = 10_000
+    tenant_queued_jobs: Count = 1000
+    tenant_running_jobs: Count = 64
+    tenant_stored_bytes: Count = 100_000_000_000
+    tenant_requests_per_second: Annotated[float, Field(gt=0)] = 500.0
+    tenant_streams: Count = 100
     wait_seconds: Seconds = 60.0
     plan_seconds: Seconds = 30.0
     page_size: Count = 100
@@ -62,6 +80,19 @@ class ServiceSettings(BaseSettings):
         Seconds, Field(description="how often a silent event stream is heard of")
     ] = 15.0
     shutdown_seconds: Annotated[Seconds, Field(description="how long open requests get to end")] = 5.0
+    header_seconds: Annotated[Seconds, Field(description="how long a request's head may take; then 408")] = (
+        15.0
+    )
+    body_seconds: Annotated[
+        Seconds, Field(description="how long a body may stall in all, past its bytes' due time; then 408")
+    ] = 30.0
+    body_bytes_per_second: Annotated[Count, Field(description="the speed that a body must come at")] = 1000
+    connections: Annotated[Count, Field(description="open connections; more are closed at once")] = 1000
+
+    @property
+    def reached_as(self) -> str:
+        """The host that decides who can reach this service."""
+        return self.published.rpartition(":")[0] or self.published if self.published else self.host
 
     def limits(self) -> Limits:
         """Return the bounds that callers may read."""

@@ -38,10 +38,11 @@ log = structlog.get_logger("newtond.service")
 
 
 def check_open(backend: Backend) -> None:
-    """Raise QueueUnavailable, QueueFull or StorageLow unless a job could be taken now."""
+    """Raise QueueUnavailable, QueueFull, StorageLow or QuotaExceeded unless a job could be taken now."""
     if backend.queue.depth() >= backend.settings.queued_jobs:
         raise QueueFull("Too many jobs wait already; try again later.")
     check_room(backend.settings)
+    backend.quotas.check_queue(backend.tenant, backend.queue)
 
 
 async def resolve(
@@ -137,13 +138,16 @@ def accept(
 ) -> Accepted:
     """Make the job durable, enqueue it, and return it; with a key that came before, return its job.
 
-    Raises NotFound for an unknown array, InvalidSpec for arrays that do not fit or a key of another request.
+    Raises NotFound for an unknown array, InvalidSpec for arrays that do not fit or a key of another request,
+    QuotaExceeded where too many jobs came at once.
     """
     with backend.claims():
+        backend.quotas.check_queue(backend.tenant, backend.queue)
         shapes = _shapes(backend, spec)
         check_shapes(spec, shapes)
         wanted = Accepted(
             job_id=new_job_id(),
+            tenant=backend.tenant.name,
             task=task,
             spec=spec,
             audit=audit,
@@ -154,8 +158,8 @@ def accept(
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
         accepted = backend.jobs.accept(wanted)
-    if accepted.job_id == wanted.job_id:
-        _enqueue(backend, accepted)
+        if accepted.job_id == wanted.job_id:
+            _enqueue(backend, accepted)
     return accepted
 
 
@@ -178,6 +182,6 @@ def _fingerprint(spec: SolveSpec, task: Task, audit: Audit | None) -> str:
 def _enqueue(backend: Backend, accepted: Accepted) -> None:
     log.info("job accepted", job_id=accepted.job_id, task=accepted.task, kind=accepted.spec.problem.kind)
     try:
-        backend.queue.submit(accepted.job_id, accepted.task)
+        backend.queue.submit(accepted.job_id, accepted.task, accepted.tenant)
     except QueueUnavailable:
         log.warning("job accepted, to be enqueued when Redis is back", job_id=accepted.job_id)

@@ -169,24 +169,27 @@ def submit_to(
     columns: int = 5,
     task: Task = "solve",
     spec: Any = (),
+    tenant: str = "default",
     **solver: Any,
 ) -> str:
     """Accept and enqueue an exp regression on (rows, columns) of random data; return its id."""
     generator = np.random.default_rng(7)
     A = generator.normal(size=(rows, columns)) / columns**0.5
     b = np.exp(A @ generator.normal(size=columns)) + 0.1 * generator.normal(size=rows)
-    ids = {name: data.arrays.put_dense(array)[0].id for name, array in (("A", A), ("b", b))}
+    share = data.tenant(tenant)
+    ids = {name: share.arrays.put_dense(array)[0].id for name, array in (("A", A), ("b", b))}
     problem = {"kind": "hyperbolic", "function": "exp"}
     accepted = Accepted(
         job_id=new_job_id(),
+        tenant=tenant,
         task=task,
         spec=SolveSpec.model_validate({"problem": problem, "solver": solver, **ids, **dict(spec)}),
         shapes={"A": A.shape, "b": b.shape},
         fingerprint="f",
         created_at=datetime.now(UTC).isoformat(),
     )
-    data.jobs.accept(accepted)
-    queue.submit(accepted.job_id, accepted.task)
+    share.jobs.accept(accepted)
+    queue.submit(accepted.job_id, accepted.task, tenant)
     return accepted.job_id
 
 

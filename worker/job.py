@@ -19,9 +19,9 @@ from newtond.contract.job import Accepted, Finished
 from newtond.contract.result import Termination
 from newtond.contract.trace import TraceRecord
 from newtond.engine import Inputs, Measured, RowGradients, Step
-from newtond.store import DataDirectory
 from newtond.store.attempts import Attempt
 from newtond.store.queue import JobQueue
+from newtond.store.tenant import Tenant
 from worker import ending
 from worker.audit import audit
 from worker.board import Board
@@ -55,7 +55,7 @@ class Assignment:
     token: str
     stop: Termination | None
     settings: WorkerSettings
-    data: DataDirectory
+    data: Tenant
     board: Board
 
     @property

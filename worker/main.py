@@ -17,12 +17,13 @@ import structlog
 from newtond.contract.errors import NotFound, QueueUnavailable, SetupError, StorageFull
 from newtond.process import Wakeups
 from newtond.store import DataDirectory
-from newtond.store.queue import QUEUE_OF_TASK, QUEUES, JobQueue, answering
+from newtond.store.queue import QUEUE_OF_TASK, QUEUES, JobQueue, answering, queue_of
 from worker import log as logs
 from worker.ending import now
 from worker.registration import RegisteredWorker
 from worker.run import Run
 from worker.settings import WorkerSettings
+from worker.turns import Turns
 from worker.warm import warm
 
 log = structlog.get_logger("newtond.worker")
@@ -53,6 +54,7 @@ class Parent:
         self._wakeups = wakeups
         self._data = DataDirectory(settings.data_dir)
         self._queue = JobQueue(settings.redis_url, heartbeat=settings.heartbeat)
+        self._turns = Turns(self._data, self._queue, settings.tenant_running_jobs)
         self._registered: RegisteredWorker | None = None
         self._slots: dict[str, Run | None] = dict.fromkeys(QUEUES)
         self._next_beat = self._next_reconciliation = -math.inf
@@ -100,12 +102,12 @@ class Parent:
 
     def _hand_back(self, run: Run) -> None:
         try:
-            if self._data.jobs.is_finished(run.job_id) or not self._data.jobs.exists(run.job_id):
-                self._queue.withdraw(run.job_id)
+            if run.jobs.is_finished(run.job_id) or not run.jobs.exists(run.job_id):
+                self._queue.withdraw(run.job_id, run.data.name)
             # Released before it is submitted: whoever takes it must find it free.
-            held = self._queue.release(run.job_id, run.token)
+            held = self._queue.release(run.job_id, run.token, run.queue)
             if held and run.requeue:
-                self._queue.submit(run.job_id, run.accepted.task, at_front=True)
+                self._queue.submit(run.job_id, run.accepted.task, run.data.name, at_front=True)
         except QueueUnavailable:
             log.warning("not handed back; its lease runs out", job_id=run.job_id)
 
@@ -124,7 +126,7 @@ class Parent:
         self._queue.update(
             run.job_id,
             attempt=run.attempt,
-            started_at=self._data.jobs.started_at(run.job_id),
+            started_at=run.jobs.started_at(run.job_id),
             heartbeat_at=now(),
             iteration=board.count("iteration"),
             resumed_from_iteration=board.count("resumed_from"),
@@ -134,7 +136,7 @@ class Parent:
 
     def _renew(self) -> None:
         for name, run in self._slots.items():
-            if run is not None and not self._queue.renew(run.job_id, run.token):
+            if run is not None and not self._queue.renew(run.job_id, run.token, run.queue):
                 log.warning("lease lost", job_id=run.job_id, attempt=run.attempt)
                 run.abandon()
                 self._slots[name] = None
@@ -147,24 +149,25 @@ class Parent:
             self._registered.beat(bool(self._runs()))
 
     def _bring_back(self) -> None:
-        revived = self._queue.revive(self._data.jobs)
+        revived = self._queue.revive(self._data)
         if time.monotonic() >= self._next_reconciliation:
             self._next_reconciliation = time.monotonic() + self._settings.reconcile_seconds
-            revived += self._queue.reconcile(self._data.jobs)
+            revived += self._queue.reconcile(self._data)
         for job_id in revived:
             log.info("brought back", job_id=job_id)
 
     def _take(self) -> None:
         idle = [name for name, run in self._slots.items() if run is None]
         busy = len(idle) < len(self._slots)
+        names = self._turns.queues(idle)
         try:
-            job_id = self._queue.take(idle, None if busy or self._cold else IDLE_WAIT) if idle else None
+            job_id = self._queue.take(names, None if busy or self._cold else IDLE_WAIT) if names else None
         except PermissionError as error:
             log.error("refused", error=str(error))
             return
         if job_id is not None:
             self._assign(job_id)
-        elif busy:
+        elif busy or not (names or self._cold):
             self._wakeups.wait(TICK)
         elif self._cold:
             self._warm_up()
@@ -179,16 +182,28 @@ class Parent:
 
     def _assign(self, job_id: str) -> None:
         try:
-            accepted = self._data.jobs.accepted(job_id)
+            tenant = self._data.of_job(job_id)
+            accepted = tenant.jobs.accepted(job_id)
         except (NotFound, ValueError) as error:
             log.warning("dropped", job_id=job_id, error=str(error))
             return
-        run = Run(accepted, f"{self.name}:{secrets.token_hex(8)}", self._data, self._settings)
         slot = QUEUE_OF_TASK[accepted.task]
-        if self._slots[slot] is not None or not self._queue.renew(job_id, run.token):
-            return
+        token = f"{self.name}:{secrets.token_hex(8)}"
+        run = Run(accepted, token, queue_of(slot, tenant.name), tenant, self._settings)
+        if self._slots[slot] is None and self._claimed(run, slot):
+            self._begin(run, slot)
+
+    def _claimed(self, run: Run, slot: str) -> bool:
+        claim = self._queue.claim(run.job_id, run.token, run.queue, self._turns.bound(slot))
+        if claim == "full":
+            # Another worker was faster and took the tenant's last place.
+            self._queue.submit(run.job_id, run.accepted.task, run.data.name, at_front=True)
+        return claim == "held"
+
+    def _begin(self, run: Run, slot: str) -> None:
+        self._turns.serve(run.data.name)
         self._slots[slot] = run
-        if self._data.jobs.is_finished(job_id):
+        if run.jobs.is_finished(run.job_id):
             self._slots[slot] = None
             self._hand_back(run)
 

@@ -14,8 +14,8 @@ from newtond.contract.errors import NewtondError, RetriesExhausted, SolveError
 from newtond.contract.job import Accepted
 from newtond.contract.result import Termination
 from newtond.process import die_with_parent
-from newtond.store import DataDirectory
 from newtond.store.jobs import JobStore
+from newtond.store.tenant import Tenant
 from worker import ending
 from worker.board import Board
 from worker.job import Assignment, Exit, run
@@ -31,7 +31,8 @@ class Run:
 
     accepted: Accepted
     token: str
-    data: DataDirectory
+    queue: str
+    data: Tenant
     settings: WorkerSettings
     board: Board = field(default_factory=Board, init=False)
     attempt: int = field(default=0, init=False)

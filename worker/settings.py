@@ -33,6 +33,7 @@ class WorkerSettings(BaseSettings):
         RECONCILE_SECONDS
     )
     max_attempts: Annotated[Count, Field(description="deaths of the worker at one job before it fails")] = 5
+    tenant_running_jobs: Annotated[Count, Field(description="solves of one tenant that run at once")] = 64
     checkpoint_seconds: Annotated[Seconds, Field(description="at most one checkpoint in this time")] = 1.0
     cancel_seconds: Annotated[
         Seconds, Field(description="how long one iteration may outlast a cancel or the time limit")

@@ -3,6 +3,9 @@
 NewtondError
 ├── RequestError                     the caller's to mend
 │   ├── MalformedRequest             the bytes are not what they say
+│   ├── Unauthorised                 no key, or one that is not valid
+│   ├── Forbidden                    a key without the scope for this
+│   ├── RequestTimeout               the body does not come
 │   ├── InvalidSpec                  the spec contradicts itself or its arrays
 │   ├── InvalidArray                 an upload or an inline array is wrong, and where
 │   ├── UnsupportedFormat            a media type that is not read here, and what to save instead
@@ -13,6 +16,9 @@ NewtondError
 │   ├── Gone                         it was there and has been removed
 │   ├── NotAcceptable                no such representation
 │   └── RangeNotSatisfiable          no such bytes
+├── Throttled                        a tenant's own bound: try again later
+│   ├── RateLimited                  too many requests a second
+│   └── QuotaExceeded                too many jobs, bytes or streams
 ├── Unavailable                      the server's to mend: try again later
 │   ├── QueueUnavailable             Redis does not answer
 │   ├── QueueFull                    too many jobs wait
@@ -48,6 +54,18 @@ class RequestError(NewtondError):
 
 class MalformedRequest(RequestError):
     slug, title = "malformed-request", "Malformed request"
+
+
+class Unauthorised(RequestError):
+    slug, title = "unauthorised", "Unauthorised"
+
+
+class Forbidden(RequestError):
+    slug, title = "forbidden", "Forbidden"
+
+
+class RequestTimeout(RequestError):
+    slug, title = "request-timeout", "Request timeout"
 
 
 class InvalidSpec(RequestError):
@@ -88,6 +106,26 @@ class LengthRequired(RequestError):
 
 class RangeNotSatisfiable(RequestError):
     slug, title = "range-not-satisfiable", "Range not satisfiable"
+
+
+class Throttled(NewtondError):
+    """Raised with the seconds after which to try again."""
+
+    slug, title = "throttled", "Throttled"
+
+    def __init__(
+        self, detail: str, *, source: Mapping[str, Any] | None = None, retry_after: float = 5.0
+    ) -> None:
+        super().__init__(detail, source=source)
+        self.retry_after = retry_after
+
+
+class RateLimited(Throttled):
+    slug, title = "rate-limited", "Rate limited"
+
+
+class QuotaExceeded(Throttled):
+    slug, title = "quota-exceeded", "Quota exceeded"
 
 
 class Unavailable(NewtondError):

@@ -35,6 +35,7 @@ class Accepted(Model):
 
     format: Literal[1] = 1
     job_id: JobId
+    tenant: str = "default"
     task: Task
     spec: SolveSpec
     audit: Audit | None = None

@@ -36,13 +36,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtond.contract.array import ArrayInfo
-from newtond.contract.errors import InvalidArray, NotFound
+from newtond.contract.errors import InvalidArray, NotFound, QuotaExceeded
 from newtond.store.canonical import ColumnSummary, check_csr, check_dense, summarise_columns
 from newtond.store.files import room, sync_directory
 
 Format = Literal["csr", "dense"]
 Parts = Mapping[str, NDArray[Any]]
 _ID = re.compile(r"sha256:([0-9a-f]{64})")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PARTS: dict[str, tuple[str, ...]] = {"csr": ("indptr", "indices", "data"), "dense": ("data",)}
 _CHUNK = 1 << 24
 
@@ -76,10 +77,13 @@ def _positions(array: StoredArray) -> NDArray[np.intp]:
 class ArrayStore:
     """The arrays under ``root``, one directory each; safe for any number of processes at once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, room: int | None = None) -> None:
+        """Open the store; through this view of it at most ``room`` bytes may be added, None for any number."""
         self.root = root
+        self._room = room
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self._sizes: dict[str, int] = {}
 
     def put_csr(
         self, shape: tuple[int, int], indptr: NDArray[Any], indices: NDArray[Any], data: NDArray[Any]
@@ -138,6 +142,23 @@ class ArrayStore:
             except FileNotFoundError:
                 raise _not_found(id) from None
 
+    def ids(self) -> list[str]:
+        """Return the ids of all arrays, in order."""
+        names = (folder.name for folder in self.root.iterdir())
+        return sorted("sha256:" + name for name in names if _DIGEST.fullmatch(name))
+
+    def stored_bytes(self) -> int:
+        """Return the bytes of all arrays; one that was counted before costs no look at its files."""
+        sizes = {id: self._sizes.get(id) or self._size(id) for id in self.ids()}
+        self._sizes = sizes
+        return sum(sizes.values())
+
+    def _size(self, id: str) -> int:
+        try:
+            return self.info(id).bytes
+        except NotFound:  # deleted since it was listed
+            return 0
+
     def sweep(self) -> int:
         """Remove what dead writers left in ``incoming/``, once, at the start; return how many."""
         with _locked(self._incoming, fcntl.LOCK_EX):
@@ -153,10 +174,18 @@ class ArrayStore:
         id = digest(format, shape, parts)
         if self.exists(id):
             return self.info(id), False
+        self._take_room(sum(part.nbytes for part in parts.values()))
         with room(), self._staging() as staging:
             info = _describe(id, format, shape, parts)
             _write(staging / "array", info, parts)
             return info, self._publish(staging / "array", id)
+
+    def _take_room(self, size: int) -> None:
+        if self._room is None:
+            return
+        if size > self._room:
+            raise QuotaExceeded(f"This array has {size} bytes, and there is room for {self._room} more.")
+        self._room -= size
 
     def _publish(self, written: Path, id: str) -> bool:
         try:

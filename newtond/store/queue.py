@@ -1,11 +1,11 @@
 """Live state in Redis and the RQ queues: all of it can be wiped, and the data directory brings it back.
 
 RQ carries one function by name and one argument, as JSON; a job that names another function is refused
-when it is read. Two queues: a long solve cannot block the short tasks.
+when it is read. Two queues a tenant: a long solve cannot block the short tasks, nor one tenant another.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -20,12 +20,14 @@ from rq.serializers import JSONSerializer
 
 from newtond.contract.errors import NotFound, QueueUnavailable
 from newtond.contract.job import Task
-from newtond.store.jobs import JobStore
-from newtond.store.lease import LEASED, Leases, lease_key
+from newtond.store import DataDirectory
+from newtond.store.lease import LEASED, Claim, Leases, lease_key
+from newtond.store.tenant import DEFAULT, Tenant
 
 FUNCTION = "worker.job.run"
 QUEUES: tuple[str, ...] = ("short", "solve")
 QUEUE_OF_TASK: Mapping[Task, str] = {"plan": "short", "audit": "short", "solve": "solve"}
+EVERY_QUEUE = "rq:queues"
 LONGEST_CALL = 4096
 LIVE_SECONDS = 7 * 86_400
 HEARTBEAT_SECONDS = 2.0
@@ -100,10 +102,10 @@ class JobQueue:
         """Return the RQ queue of that name; makes no request."""
         return SolveQueue(name, connection=self.connection, serializer=JSONSerializer, default_timeout=-1)
 
-    def submit(self, job_id: str, task: Task, *, at_front: bool = False) -> None:
+    def submit(self, job_id: str, task: Task, tenant: str = DEFAULT, *, at_front: bool = False) -> None:
         """Enqueue a job; once too often does no harm, for a job runs under a lease and ends once."""
         with answering():
-            self.queue(QUEUE_OF_TASK[task]).enqueue_call(
+            self.queue(queue_of(QUEUE_OF_TASK[task], tenant)).enqueue_call(
                 FUNCTION,
                 kwargs={"job_id": job_id},
                 job_id=job_id,
@@ -115,7 +117,7 @@ class JobQueue:
                 at_front=at_front,
             )
 
-    def take(self, names: list[str], timeout: int | None) -> str | None:
+    def take(self, names: Sequence[str], timeout: int | None) -> str | None:
         """Remove the next job from the queues named, the first first, and return its id; wait ``timeout`` s.
 
         Raises PermissionError if it is not a call of the one function; it is dropped.
@@ -140,10 +142,10 @@ class JobQueue:
             data, _ = pipeline.execute()
         return None if data is None else _named(rq_id, data, self.connection)
 
-    def withdraw(self, job_id: str) -> None:
-        """Remove a job from the queues and forget its live state."""
+    def withdraw(self, job_id: str, tenant: str = DEFAULT) -> None:
+        """Remove a job from its tenant's queues and forget its live state."""
         with answering(), self.connection.pipeline() as pipeline:
-            for name in QUEUES:
+            for name in queues_of(tenant):
                 pipeline.lrem(self.queue(name).key, 0, job_id)
             pipeline.delete(RqJob.key_for(job_id), live_key(job_id))
             pipeline.execute()
@@ -171,31 +173,57 @@ class JobQueue:
             pipeline.expire(live_key(job_id), LIVE_SECONDS)
             pipeline.execute()
 
-    def position(self, job_id: str) -> int | None:
-        """Return how many jobs of its queue go first; None if it is not queued."""
+    def position(self, job_id: str, tenant: str = DEFAULT) -> int | None:
+        """Return how many jobs of its tenant's queue go first; None if it is not queued."""
         with answering():
-            places = [self.connection.lpos(self.queue(name).key, job_id) for name in QUEUES]
+            places = [self.connection.lpos(self.queue(name).key, job_id) for name in queues_of(tenant)]
         return next((place for place in places if isinstance(place, int)), None)
 
     def depth(self, name: str | None = None) -> int:
-        """Return how many jobs wait, in one queue or in all."""
+        """Return how many jobs wait, in one queue or in those of all tenants."""
         with answering():
-            return sum(self.queue(each).count for each in ([name] if name else QUEUES))
+            keys = [self.queue(name).key] if name else self._every_queue()
+            return self._lengths(keys)
+
+    def waiting(self, tenant: str) -> int:
+        """Return how many jobs of a tenant wait."""
+        with answering():
+            return self._lengths([self.queue(name).key for name in queues_of(tenant)])
+
+    def _every_queue(self) -> list[str]:
+        members: set[bytes] = self.connection.smembers(EVERY_QUEUE)  # type: ignore[assignment]
+        return [member.decode(errors="replace") for member in members]
+
+    def _lengths(self, keys: list[str]) -> int:
+        with self.connection.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.llen(key)
+            return sum(pipeline.execute())
 
     def holds(self, job_id: str, token: str) -> bool:
         """Say whether no other token holds the job's lease."""
         with answering():
             return self.leases.holds(job_id, token)
 
-    def renew(self, job_id: str, token: str) -> bool:
+    def claim(self, job_id: str, token: str, queue: str, most: int | None) -> Claim:
+        """Take the lease of a job of ``queue`` unless another holds it or ``most`` such jobs run."""
+        with answering():
+            return self.leases.claim(job_id, token, queue, most)
+
+    def renew(self, job_id: str, token: str, queue: str = "solve") -> bool:
         """Take or prolong the job's lease; False if another token holds it."""
         with answering():
-            return self.leases.renew(job_id, token)
+            return self.leases.renew(job_id, token, queue)
 
-    def release(self, job_id: str, token: str) -> bool:
+    def release(self, job_id: str, token: str, queue: str = "solve") -> bool:
         """Give the job's lease up; False if this token does not hold it."""
         with answering():
-            return self.leases.release(job_id, token)
+            return self.leases.release(job_id, token, queue)
+
+    def running_in(self, queues: Sequence[str]) -> list[int]:
+        """Return how many jobs of each queue are leased now."""
+        with answering():
+            return self.leases.running(queues)
 
     def running(self) -> int:
         """Return how many jobs are leased."""
@@ -207,36 +235,45 @@ class JobQueue:
         with answering():
             self.connection.ping()
 
-    def reconcile(self, jobs: JobStore) -> list[str]:
+    def reconcile(self, data: DataDirectory) -> list[str]:
         """Enqueue every job that is accepted, not finished, and neither queued nor leased; return their ids.
 
-        Costs one request and a stat a job not known to be finished; any number of processes may do it.
+        Costs one request a tenant and a stat a job not known to be finished; any number of processes may do it.
         """
+        return [job_id for tenant in data.tenants() for job_id in self._reconcile(tenant)]
+
+    def _reconcile(self, tenant: Tenant) -> list[str]:
         with answering():
-            queued = {job_id for name in QUEUES for job_id in self._queued(name)}
-            waiting = [job_id for job_id in jobs.unfinished() if job_id not in queued]
+            queued = {job_id for name in queues_of(tenant.name) for job_id in self._queued(name)}
+            waiting = [job_id for job_id in tenant.jobs.unfinished() if job_id not in queued]
             lost = self.leases.unheld(waiting)
-        return [job_id for job_id in lost if self._restore(job_id, jobs, at_front=False)]
+        return [job_id for job_id in lost if self._restore(job_id, tenant, at_front=False)]
 
     def _queued(self, name: str) -> list[str]:
         members: list[bytes] = self.connection.lrange(self.queue(name).key, 0, -1)  # type: ignore[assignment]
         return [member.decode(errors="replace") for member in members]
 
-    def revive(self, jobs: JobStore) -> list[str]:
+    def revive(self, data: DataDirectory) -> list[str]:
         """Enqueue at the front every job whose worker stopped renewing its lease; return their ids."""
         with answering():
             lost = self.leases.expired()
-        revived = [job_id for job_id in lost if self._restore(job_id, jobs, at_front=True)]
+        revived = [job_id for job_id in lost if self._revive(job_id, data)]
         with answering():
             for job_id in lost:
                 self.leases.forget(job_id)
         return revived
 
-    def _restore(self, job_id: str, jobs: JobStore, *, at_front: bool) -> bool:
+    def _revive(self, job_id: str, data: DataDirectory) -> bool:
         try:
-            if jobs.is_finished(job_id):
+            return self._restore(job_id, data.of_job(job_id), at_front=True)
+        except NotFound:
+            return False
+
+    def _restore(self, job_id: str, tenant: Tenant, *, at_front: bool) -> bool:
+        try:
+            if tenant.jobs.is_finished(job_id):
                 return False
-            self.submit(job_id, jobs.accepted(job_id).task, at_front=at_front)
+            self.submit(job_id, tenant.jobs.accepted(job_id).task, tenant.name, at_front=at_front)
         except NotFound:  # purged since it was listed
             return False
         return True
@@ -250,6 +287,16 @@ def _named(rq_id: str, data: bytes, connection: redis.Redis) -> str:
         return str(job.kwargs["job_id"])
     except (ValueError, TypeError, zlib.error, DeserializationError) as error:
         raise PermissionError("a job that is not ours was found in Redis and dropped") from error
+
+
+def queue_of(name: str, tenant: str) -> str:
+    """Return the name of a tenant's queue; the default tenant's have no suffix."""
+    return name if tenant == DEFAULT else f"{name}:{tenant}"
+
+
+def queues_of(tenant: str) -> list[str]:
+    """Return the names of a tenant's queues."""
+    return [queue_of(name, tenant) for name in QUEUES]
 
 
 def live_key(job_id: str) -> str:

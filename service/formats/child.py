@@ -52,7 +52,7 @@ def answer_to(request: dict[str, Any], limits: FormatLimits) -> bytes:
 
 
 def _parse(request: dict[str, Any], limits: FormatLimits) -> answer.Parsed:
-    store = ArrayStore(Path(request["store"]))
+    store = ArrayStore(Path(request["store"]), request["room"])
     options = Options(**request["options"])
     arrays = readers.read(Path(request["upload"]), request["format"], request["encoding"], options, limits)
     return [readers.put(store, array) for array in arrays]

@@ -73,18 +73,22 @@ class Sandbox:
         *,
         encoding: Literal["gzip"] | None = None,
         options: Options = NO_OPTIONS,
+        store: Path | None = None,
+        room: int | None = None,
     ) -> Parsed:
         """Store the arrays of an uploaded file; return each with whether it is new.
 
-        Raises InvalidArray with its place, InvalidSpec, UnsupportedFormat, TooLarge, StorageFull; Unavailable
-        if the child was killed from outside.
+        They go to the array store at ``store`` (the data directory's own unless given) and may have ``room``
+        bytes. Raises InvalidArray with its place, InvalidSpec, UnsupportedFormat, TooLarge, StorageFull,
+        QuotaExceeded; Unavailable if the child was killed from outside.
         """
         request = {
             "upload": str(upload),
             "format": format,
             "encoding": encoding,
             "options": asdict(options),
-            "store": str(self._data_dir / "arrays"),
+            "store": str(store or self._data_dir / "arrays"),
+            "room": room,
             "limits": asdict(self._limits),
         }
         async with self._free:

@@ -52,7 +52,7 @@ BODY = {
     response_model=ArrayInfo | ArrayFile,
     responses=responses.merged(
         {201: STORED, 200: STORED | {"description": "The same array was stored already."}},
-        responses.problems(400, 411, 413, 415, 422, 503, 507),
+        responses.problems(400, 408, 411, 413, 415, 422, 503, 507),
     ),
     openapi_extra=BODY,
 )

@@ -4,19 +4,21 @@ import platform
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 import newtond
 from newtond.contract.errors import NewtondError, Unavailable
 from newtond.contract.model import Model
 from service import metrics
-from service.backend import Backend, backend
+from service.auth import is_local
+from service.backend import Backend, House, backend, house
 from service.responses import content, problems
 from service.settings import Limits
 from service.upload import check_room, check_writable
 
 router = APIRouter(tags=["operations"])
 TheBackend = Annotated[Backend, Depends(backend)]
+TheHouse = Annotated[House, Depends(house)]
 
 
 class Version(Model):
@@ -30,6 +32,16 @@ class Health(Model):
     """The service lives, or is ready."""
 
     status: Literal["ok"] = "ok"
+
+
+def operators_house(request: Request) -> House:
+    """Return the house to who comes from this machine or has the scope admin; else raise."""
+    found = house(request)
+    if not is_local(request):
+        caller = found.door.caller(request)
+        caller.check("admin")
+        found.quotas.count_request(caller.tenant)
+    return found
 
 
 @router.get("/limits", summary="Every bound that a request is held to")
@@ -52,11 +64,11 @@ async def livez() -> Health:
     summary="Whether work could be taken now: Redis answers, the data directory is writable and has room",
     responses=problems(503),
 )
-def readyz(backend: TheBackend) -> Health:
+def readyz(house: TheHouse) -> Health:
     checks: dict[str, Callable[[], None]] = {
-        "redis": backend.queue.ping,
-        "data_directory": lambda: check_writable(backend.incoming),
-        "disk": lambda: check_room(backend.settings),
+        "redis": house.queue.ping,
+        "data_directory": lambda: check_writable(house.incoming),
+        "disk": lambda: check_room(house.settings),
     }
     for name, check in checks.items():
         try:
@@ -68,9 +80,10 @@ def readyz(backend: TheBackend) -> Health:
 
 @router.get(
     "/metrics",
-    summary="Requests, refusals, uploads, jobs and the queue, for Prometheus",
+    summary="Requests, refusals, uploads, jobs and the queue, for Prometheus; from this machine, or for admins",
     response_class=Response,
     responses={200: {"content": content(metrics.MEDIA_TYPE), "description": "Prometheus text"}},
+    openapi_extra={"security": [{}, {"key": []}]},
 )
-def read_metrics(backend: TheBackend) -> Response:
-    return Response(backend.metrics.page(), headers={"Content-Type": metrics.MEDIA_TYPE})
+def read_metrics(house: Annotated[House, Depends(operators_house)]) -> Response:
+    return Response(house.metrics.page(), headers={"Content-Type": metrics.MEDIA_TYPE})

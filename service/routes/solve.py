@@ -67,7 +67,7 @@ DONE = {
     status_code=202,
     response_model=Job,
     responses=responses.merged(
-        {202: ACCEPTED, 200: DONE}, responses.problems(400, 404, 409, 411, 413, 415, 422, 503, 507)
+        {202: ACCEPTED, 200: DONE}, responses.problems(400, 404, 408, 409, 411, 413, 415, 422, 503, 507)
     ),
     openapi_extra=BODY,
 )

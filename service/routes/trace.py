@@ -4,7 +4,6 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Response
-from fastapi.responses import StreamingResponse
 
 from newtond.contract.trace import TracePage, TraceRecord
 from service import responses
@@ -12,11 +11,12 @@ from service.backend import Backend, backend
 from service.events import event_stream, ndjson
 from service.negotiation import Accept, choose
 from service.parameters import JobIdPath
+from service.streams import EVENTS, CountedStream
 from service.tables import trace_csv
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 TheBackend = Annotated[Backend, Depends(backend)]
-JSON, LINES, EVENTS, CSV = "application/json", "application/x-ndjson", "text/event-stream", "text/csv"
+JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
 OFFERED = (JSON, LINES, EVENTS, CSV)
 
 
@@ -51,7 +51,7 @@ async def get_trace(
     if media_type == EVENTS:
         await to_thread.run_sync(backend.jobs.accepted, job_id)
         events = event_stream(backend, job_id, after if last_event_id is None else last_event_id)
-        return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
+        return CountedStream(backend, events)
     finished = await to_thread.run_sync(backend.jobs.finished, job_id)
     records = await to_thread.run_sync(backend.jobs.trace, job_id, after)
     if media_type == JSON:

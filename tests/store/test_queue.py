@@ -89,8 +89,8 @@ def test_a_wiped_redis_is_filled_again_from_the_files(
     queue.connection.flushall()
     queue.submit(queued, "solve")
     queue.leases.renew(leased, "token")
-    assert queue.reconcile(data.jobs) == [lost]
-    assert queue.reconcile(data.jobs) == []
+    assert queue.reconcile(data) == [lost]
+    assert queue.reconcile(data) == []
     assert queue.depth() == 2
 
 
@@ -100,10 +100,10 @@ def test_a_job_whose_holder_died_is_revived_at_the_front(
     first, dead = accept().job_id, accept().job_id
     queue.submit(first, "solve")
     queue.leases.renew(dead, "token")
-    assert queue.revive(data.jobs) == []
+    assert queue.revive(data) == []
     queue.connection.delete(f"newtond:lease:{dead}")
-    assert queue.revive(data.jobs) == [dead]
-    assert queue.revive(data.jobs) == []
+    assert queue.revive(data) == [dead]
+    assert queue.revive(data) == []
     assert queue.position(dead) == 0
 
 

@@ -1,0 +1,142 @@
+"""Callers that are slow, leave, or speak no HTTP: each is answered or left in bounded time, and costs little."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import _wait_until
+from tests.service.conftest import Service, running_service
+
+PATIENCE = {"header_seconds": 1.0, "body_seconds": 1.0, "body_bytes_per_second": 1_000_000, "connections": 20}
+
+
+@pytest.fixture(scope="module")
+def hurried(service_root: Path) -> Iterator[Service]:
+    with running_service(service_root / "hurried", "redis://127.0.0.1:1", **PATIENCE) as service:
+        yield service
+
+
+@pytest.fixture
+def line(hurried: Service) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", hurried.port), timeout=15) as connection:
+        yield connection
+
+
+def answer(line: socket.socket) -> tuple[int, dict[str, str]]:
+    """Read to the end of the connection; return the status and the problem document."""
+    received = b""
+    while chunk := line.recv(65536):
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def drip(line: socket.socket, text: bytes, seconds: float) -> float:
+    """Send a byte at a time until the other side has had enough; return how long that took."""
+    began = time.monotonic()
+    for byte in text:
+        try:
+            line.sendall(bytes([byte]))
+        except OSError:
+            break
+        if time.monotonic() - began > seconds:
+            break
+        line.settimeout(0.05)
+        try:
+            if line.recv(1, socket.MSG_PEEK):
+                break
+        except TimeoutError:
+            continue
+        finally:
+            line.settimeout(15)
+    return time.monotonic() - began
+
+
+def test_a_connection_that_says_nothing(line: socket.socket) -> None:
+    began = time.monotonic()
+    status, problem = answer(line)
+    assert (status, problem["type"]) == (408, "urn:newtond:error:request-timeout")
+    assert 0.8 < time.monotonic() - began < 5
+
+
+def test_a_head_that_drips(line: socket.socket) -> None:
+    head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 10_000
+    assert 0.8 < drip(line, head, 12) < 6
+    assert answer(line)[0] == 408
+
+
+def test_a_second_head_that_drips(line: socket.socket) -> None:
+    line.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    first = b""
+    while not first.endswith(b"}"):
+        first += line.recv(65536)
+    assert first.startswith(b"HTTP/1.1 200")
+    assert 0.8 < drip(line, b"GET /livez HTTP/1.1\r\nX: " + b"a" * 10_000, 12) < 6
+    assert answer(line)[0] == 408
+
+
+@pytest.mark.parametrize("path", ["/arrays", "/solve"])
+def test_a_body_that_drips(line: socket.socket, hurried: Service, path: str) -> None:
+    line.sendall(
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Content-Length: 100000\r\n\r\n".encode()
+    )
+    if path == "/arrays":  # a submit is refused before its body is read: this service has no Redis
+        assert 0.8 < drip(line, b"1" * 10_000, 12) < 6
+        status, problem = answer(line)
+        assert (status, problem["type"]) == (408, "urn:newtond:error:request-timeout")
+    else:
+        drip(line, b"1" * 10_000, 12)
+        assert answer(line)[0] == 503
+    _wait_until(lambda: not any((hurried.data_dir / "incoming").iterdir()), 5)
+
+
+def test_a_large_body_at_speed_is_waited_for(hurried: Service) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"[" + b"1," * 500_000
+        for _ in range(4):
+            time.sleep(0.3)
+            yield b"1," * 400_000
+        yield b"1]"
+
+    with hurried.client() as client:
+        headers = {"Content-Type": "application/json"}
+        sent = client.post("/arrays", content=body(), headers=headers)
+        assert sent.status_code in (201, 413), sent.text
+
+
+def test_what_is_no_http(line: socket.socket) -> None:
+    line.sendall(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
+    assert answer(line)[0] == 400
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /arrays HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 400_000 + b"\r\n\r\n",
+    ],
+)
+def test_a_head_that_means_two_things(line: socket.socket, head: bytes) -> None:
+    line.sendall(head)
+    assert answer(line)[0] in (400, 501)
+
+
+def test_connections_have_a_bound_and_come_free(hurried: Service) -> None:
+    lines = [socket.create_connection(("127.0.0.1", hurried.port), timeout=15) for _ in range(30)]
+    statuses = [answer(line)[0] for line in lines]
+    assert statuses.count(503) >= 10
+    assert statuses.count(408) + statuses.count(503) == 30
+    for each in lines:
+        each.close()
+    assert httpx.get(f"{hurried.url}/livez").status_code == 200
