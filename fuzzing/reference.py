@@ -22,7 +22,7 @@ def nearest_double(word: bytes) -> float | None:
         return None
     sign, whole, fraction, bare, power = match.groups()
     digits = (whole or b"") + (fraction or bare or b"")
-    exponent = int((power or b"0")[:12]) - len(fraction or bare or b"")
+    exponent = int(power or b"0") - len(fraction or bare or b"")
     magnitude = rounded(int(digits), exponent)
     return -magnitude if sign == b"-" else magnitude
 
