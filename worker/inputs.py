@@ -1,15 +1,20 @@
 """Stored arrays as the engine takes them: memory-mapped, not copied."""
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtond import engine
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.solve import SolveSpec
-from newtond.engine import Csr, Inputs
+from newtond.engine import Csr, Inputs, Prepared
 from newtond.store.arrays import ArrayStore, StoredArray
+
+PREPARED = "prepared-1"
+MANY = 100_000
 
 
 def load(spec: SolveSpec, arrays: ArrayStore) -> Inputs:
@@ -25,7 +30,7 @@ def _map(name: str, value: object, arrays: ArrayStore, matrix: bool) -> Csr | ND
     stored = arrays.open(value)
     if not matrix:
         return stored.as_vector()
-    return _csr(stored) if stored.format == "csr" else _dense(stored)
+    return _csr(stored, arrays) if stored.format == "csr" else _dense(stored)
 
 
 def _dense(stored: StoredArray) -> NDArray[np.float64]:
@@ -33,7 +38,18 @@ def _dense(stored: StoredArray) -> NDArray[np.float64]:
     return data if data.ndim == 2 else data[:, None]
 
 
-def _csr(stored: StoredArray) -> Csr:
+def _csr(stored: StoredArray, arrays: ArrayStore) -> Csr:
     # asarray drops the memmap subclass, whose every slice costs a Python call.
     indptr, indices, data = (np.asarray(stored.parts[part]) for part in ("indptr", "indices", "data"))
-    return Csr(indptr, indices, data, cast(tuple[int, int], stored.shape))
+    matrix = Csr(indptr, indices, data, cast(tuple[int, int], stored.shape))
+    return replace(matrix, prepared=_prepared(stored.id, matrix, arrays)) if len(data) >= MANY else matrix
+
+
+def _prepared(id: str, matrix: Csr, arrays: ArrayStore) -> Prepared:
+    """Return what was counted of the matrix when it was first solved with, or count it and keep it."""
+    kept = arrays.beside(id, PREPARED)
+    if kept is not None:
+        return Prepared(**kept)
+    prepared = engine.prepare(matrix)
+    arrays.keep_beside(id, PREPARED, prepared._asdict())
+    return prepared

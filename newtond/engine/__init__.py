@@ -7,6 +7,7 @@ Four functions serve every family, a fifth those whose loss is a sum over rows; 
 - ``steps(spec, inputs, threads, state)``: a generator of iterations; give a state back to resume.
 - ``solution(spec, inputs, state)``: the result arrays and warnings of a state, converged or not.
 - ``certify(spec, inputs, solution)``: what is proven of it, by code apart from the solver.
+- ``prepare(matrix)``: what is counted of a matrix once, whatever is solved with it.
 - ``row_gradients(spec, inputs)``: the gradient of the loss, row block by row block, for audits.
 """
 
@@ -14,14 +15,16 @@ from collections.abc import Iterator
 
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
+from newtond.engine.design import DesignMatrix
 from newtond.engine.objective import RowGradients
 from newtond.engine.problems import audited, family
-from newtond.engine.state import Csr, Inputs, Measured, Share, Solution, State, Step
+from newtond.engine.state import Csr, Inputs, Measured, Prepared, Share, Solution, State, Step
 
 __all__ = [
     "Csr",
     "Inputs",
     "Measured",
+    "Prepared",
     "RowGradients",
     "Share",
     "Solution",
@@ -29,6 +32,7 @@ __all__ = [
     "Step",
     "certify",
     "plan",
+    "prepare",
     "row_gradients",
     "solution",
     "steps",
@@ -51,6 +55,11 @@ def steps(spec: SolveSpec, inputs: Inputs, threads: int = 1, state: State | None
 def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int = 1) -> Solution:
     """Return the result arrays, intercept and warnings that ``state`` stands for."""
     return family(spec).solution(spec, inputs, state, threads)
+
+
+def prepare(matrix: Csr, threads: int = 1) -> Prepared:
+    """Return what is counted of a matrix once: give it back in ``Csr.prepared`` and solves start at once."""
+    return DesignMatrix(matrix, threads=threads).prepared
 
 
 def row_gradients(spec: SolveSpec, inputs: Inputs, threads: int = 1) -> RowGradients:

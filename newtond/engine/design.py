@@ -19,12 +19,13 @@ from newtond.engine.block import RowTerms, SparseBlock
 from newtond.engine.groups import Groups
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.rowblocks.partition import partition
-from newtond.engine.state import Csr, Matrix, Share, Vector
+from newtond.engine.state import Csr, Matrix, Prepared, Share, Vector
 
 T = TypeVar("T")
 PANEL = 256
 SLICE = 16_384
-FEWEST_COLUMNS, MOST_COLUMNS, DENSEST, LONGEST_TAIL = 256, 32_768, 32, 0.5
+FEWEST_COLUMNS, MOST_COLUMNS, DENSEST = 256, 32_768, 32
+NOTHING = np.empty(0, np.int64)
 CHUNKS = 16
 
 threadpool_limits(1)
@@ -72,6 +73,8 @@ class DesignMatrix:
         self.sparse = isinstance(matrix, Csr)
         self.nnz = len(matrix.data) if isinstance(matrix, Csr) else matrix.size
         self.threads = threads
+        if isinstance(matrix, Csr) and matrix.prepared is not None:
+            self.prepared = matrix.prepared
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def map(self, work: Callable[[int], T], size: int) -> list[T]:
@@ -202,12 +205,18 @@ class DesignMatrix:
         return self.squares(np.ones(self.rows))
 
     @cached_property
+    def prepared(self) -> Prepared:
+        """What is counted of A once; a pass over its indices, or two."""
+        if not self.sparse:
+            return Prepared(self.rows * np.arange(self.columns, 0, -1, dtype=np.float64), NOTHING)
+        parts = self.map(self._pairs, len(self.blocks))
+        products = np.asarray(np.sum(parts, axis=0, dtype=np.float64))
+        return Prepared(products, self._exclusive(float(products.sum())))
+
+    @property
     def gram_products(self) -> Vector:
         """How many products each row of a Gram's upper triangle takes (columns)."""
-        if not self.sparse:
-            return self.rows * np.arange(self.columns, 0, -1, dtype=np.float64)
-        parts = self.map(self._pairs, len(self.blocks))
-        return np.sum(parts, axis=0, dtype=np.float64)
+        return self.prepared.products
 
     def _pairs(self, k: int) -> NDArray[np.int64]:
         block = self.blocks[k]
@@ -245,26 +254,24 @@ class DesignMatrix:
 
         self.map(one, len(edges) - 1)
 
-    @cached_property
-    def arrow(self) -> Arrow | None:
-        """Mutually exclusive columns, if so many that eliminating them is worth it; a pass or two over A.
-
-        Greedy: columns that meet the fewest others first.
-        """
-        blocks = [block for block in self.blocks if isinstance(block, SparseBlock)]
-        if not blocks or not FEWEST_COLUMNS <= self.columns <= MOST_COLUMNS:
-            return None
-        if self.gram_products.sum() > DENSEST * self.nnz:
-            return None
+    def _exclusive(self, products: float) -> NDArray[np.int64]:
+        """Return columns of which no row holds two, if most are; those that meet the fewest others come first."""
+        if not FEWEST_COLUMNS <= self.columns <= MOST_COLUMNS or products > DENSEST * self.nnz:
+            return NOTHING
         conflicts = np.zeros((self.columns, -(-self.columns // 64)), np.uint64)
-        for block in blocks:
+        for block in self.blocks:
+            assert isinstance(block, SparseBlock)
             kernels.csr_conflicts(block.indptr, block.indices, conflicts)
         degree = np.bitwise_count(conflicts).sum(axis=1)
         chosen = np.zeros(self.columns, np.bool_)
         kernels.independent(conflicts, np.argsort(degree, kind="stable"), chosen)
-        head = np.flatnonzero(chosen)
-        tail = np.flatnonzero(np.concatenate([~chosen, np.ones(int(self.intercept), np.bool_)]))
-        return Arrow(head, tail) if len(tail) <= LONGEST_TAIL * self.columns else None
+        return np.flatnonzero(chosen) if 2 * np.count_nonzero(chosen) >= self.columns else NOTHING
+
+    @property
+    def arrow(self) -> Arrow | None:
+        """Mutually exclusive columns, if so many that eliminating them is worth it, and the others."""
+        head = self.prepared.exclusive
+        return Arrow(head, np.setdiff1d(np.arange(self.width), head)) if len(head) else None
 
     def arrow_gram(self, weights: Vector, arrow: Arrow) -> tuple[Vector, Matrix, Matrix]:
         """Return the blocks of Aᵀ diag(weights) A: head's diagonal, (head, tail), (tail, tail) upper triangle."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,17 @@ from newtond.contract.trace import Iteration
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
+
+
+class Prepared(NamedTuple):
+    """What is counted of a sparse matrix (n, d) once, whatever is solved with it.
+
+    ``products``: the products that each row of a Gram's upper triangle takes (d). ``exclusive``: columns of which
+    no row holds two, ascending; none where they are not most of the columns.
+    """
+
+    products: Vector
+    exclusive: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class Csr:
     indices: NDArray[np.int32] | NDArray[np.uint32]
     data: Vector
     shape: tuple[int, int]
+    prepared: Prepared | None = None
 
 
 Inputs = Mapping[str, Csr | NDArray[np.float64]]

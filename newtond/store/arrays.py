@@ -20,11 +20,13 @@ completely or not at all, and two writers of the same content leave one array.
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,9 +38,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtond.contract.array import ArrayInfo
-from newtond.contract.errors import InvalidArray, NotFound, QuotaExceeded
+from newtond.contract.errors import InvalidArray, NotFound, QuotaExceeded, StorageFull
 from newtond.store.canonical import ColumnSummary, check_csr, check_dense, summarise_columns
-from newtond.store.files import room, sync_directory
+from newtond.store.files import replace, room, sync_directory
 
 Format = Literal["csr", "dense"]
 Parts = Mapping[str, NDArray[Any]]
@@ -133,6 +135,23 @@ class ArrayStore:
         if part not in _PARTS[info.format]:
             raise NotFound(f"A {info.format} array has no part of that name.")
         return self._directory(id) / f"{part}.npy"
+
+    def beside(self, id: str, name: str) -> dict[str, NDArray[Any]] | None:
+        """Return what was kept beside an array under this name; None where nothing (whole) is."""
+        try:
+            with np.load(self._directory(id) / f"{name}.npz", allow_pickle=False) as kept:
+                return dict(kept)
+        except (FileNotFoundError, ValueError, zipfile.BadZipFile):
+            return None
+
+    def keep_beside(self, id: str, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was computed of an array beside it; lost with it, and no matter if it is."""
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **dict(arrays))
+        try:
+            replace(self._directory(id) / f"{name}.npz", content.getvalue())
+        except (FileNotFoundError, QuotaExceeded, StorageFull):
+            return
 
     def delete(self, id: str) -> None:
         """Remove an array, at once; processes that mapped it keep it. Raises NotFound."""

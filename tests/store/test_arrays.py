@@ -223,3 +223,18 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_writer_is_left_alone(st
 def test_a_directory_without_meta_does_not_exist(store):
     Path(store.root / ("0" * 64)).mkdir()
     assert not store.exists("sha256:" + "0" * 64)
+
+
+def test_what_is_computed_of_an_array_is_kept_beside_it_and_lost_with_it(store: ArrayStore) -> None:
+    info, _ = put(store, sp.random_array((20, 5), density=0.4, rng=np.random.default_rng(0), format="csr"))
+    assert store.beside(info.id, "counts-1") is None
+    store.keep_beside(info.id, "counts-1", {"products": np.arange(5.0)})
+    kept = store.beside(info.id, "counts-1")
+    assert kept is not None
+    np.testing.assert_array_equal(kept["products"], np.arange(5.0))
+    file = next(store.root.rglob("counts-1.npz"))
+    file.write_bytes(file.read_bytes()[:-20])
+    assert store.beside(info.id, "counts-1") is None
+    store.delete(info.id)
+    store.keep_beside(info.id, "counts-1", {"products": np.arange(5.0)})
+    assert not list(store.root.rglob("counts-1.npz"))

@@ -1,64 +1,48 @@
-"""Stored arrays become the engine's inputs without a copy."""
+"""What a worker reads of a spec's arrays: mapped, and counted once."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from newtond.contract.errors import InvalidArray, InvalidSpec, NotFound
+from newtond import engine
 from newtond.contract.solve import SolveSpec
 from newtond.engine import Csr
-from newtond.store import DataDirectory
+from newtond.store.arrays import ArrayStore
 from worker.inputs import load
 
 
-def spec_of(A: object, b: object, **rest: object) -> SolveSpec:
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[ArrayStore, SolveSpec]:
+    arrays = ArrayStore(tmp_path / "arrays")
+    A = sp.csr_array(sp.random_array((30_000, 40), density=0.1, rng=np.random.default_rng(0), format="csr"))
+    info, _ = arrays.put_csr(A.shape, A.indptr, A.indices, A.data)
+    target, _ = arrays.put_dense(np.exp(A @ np.full(40, 0.1)))
     problem = {"kind": "hyperbolic", "function": "exp"}
-    return SolveSpec.model_validate({"problem": problem, "A": A, "b": b, **rest})
+    return arrays, SolveSpec.model_validate({"problem": problem, "A": info.id, "b": target.id})
 
 
-def put_csr(data: DataDirectory, matrix: "sp.csr_array") -> str:
-    info, _ = data.arrays.put_csr(matrix.shape, matrix.indptr, matrix.indices, matrix.data)
-    return info.id
+def test_a_matrix_is_counted_once(
+    stored: tuple[ArrayStore, SolveSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, spec = stored
+    first = load(spec, arrays)["A"]
+    monkeypatch.setattr(engine, "prepare", lambda *_: pytest.fail("it was counted again"))
+    second = load(spec, arrays)["A"]
+    assert isinstance(first, Csr)
+    assert isinstance(second, Csr)
+    assert first.prepared is not None
+    assert second.prepared is not None
+    np.testing.assert_array_equal(first.prepared.products, second.prepared.products)
 
 
-def test_a_sparse_matrix_is_mapped_part_by_part(data: DataDirectory) -> None:
-    matrix = sp.random_array((50, 7), density=0.3, format="csr", rng=np.random.default_rng(1))
-    b = data.arrays.put_dense(np.arange(50.0))[0].id
-    A = load(spec_of(put_csr(data, matrix), b), data.arrays)["A"]
+def test_what_was_counted_changes_no_bit(stored: tuple[ArrayStore, SolveSpec]) -> None:
+    arrays, spec = stored
+    inputs = load(spec, arrays)
+    A = inputs["A"]
     assert isinstance(A, Csr)
-    assert A.shape == (50, 7)
-    assert (A.indptr.dtype, A.indices.dtype, A.data.dtype) == (np.int64, np.int32, np.float64)
-    assert np.array_equal(sp.csr_array((A.data, A.indices, A.indptr), A.shape).todense(), matrix.todense())
-    for part in (A.indptr, A.indices, A.data):
-        assert type(part) is np.ndarray
-        assert not part.flags.writeable
-
-
-def test_a_vector_is_the_one_column_of_a_matrix(data: DataDirectory) -> None:
-    values = data.arrays.put_dense(np.arange(4.0))[0].id
-    inputs = load(spec_of(values, values), data.arrays)
-    assert np.array_equal(np.asarray(inputs["A"]), np.arange(4.0)[:, None])
-    assert np.array_equal(np.asarray(inputs["b"]), np.arange(4.0))
-
-
-def test_vectors_are_flat_however_they_were_stored(data: DataDirectory) -> None:
-    A = data.arrays.put_dense(np.ones((4, 2)))[0].id
-    values = np.array([1.0, 0.0, 3.0, 0.0])
-    column = put_csr(data, sp.csr_array(values[:, None]))
-    flat = data.arrays.put_dense(values)[0].id
-    inputs = load(spec_of(A, column, row_weights=flat, regulariser={"weights": flat}), data.arrays)
-    assert set(inputs) == {"A", "b", "row_weights", "weights"}
-    for name in ("b", "row_weights", "weights"):
-        assert np.array_equal(inputs[name], values)  # type: ignore[arg-type]
-    assert inputs["A"].shape == (4, 2)
-
-
-def test_what_cannot_be_read_is_said(data: DataDirectory) -> None:
-    A = data.arrays.put_dense(np.ones((4, 2)))[0].id
-    for b, error in (
-        ("sha256:" + "0" * 64, NotFound),
-        (A, InvalidArray),
-        ([1.0, 2.0, 3.0, 4.0], InvalidSpec),
-    ):
-        with pytest.raises(error):
-            load(spec_of(A, b), data.arrays)
+    bare = {**inputs, "A": Csr(A.indptr, A.indices, A.data, A.shape)}
+    *_, one = engine.steps(spec, inputs, 2)
+    *_, other = engine.steps(spec, bare, 2)
+    assert one.state.arrays["x"].tobytes() == other.state.arrays["x"].tobytes()
