@@ -150,7 +150,7 @@ class ArrayStore:
         np.savez(content, allow_pickle=False, **dict(arrays))
         try:
             replace(self._directory(id) / f"{name}.npz", content.getvalue())
-        except (FileNotFoundError, QuotaExceeded, StorageFull):
+        except (FileNotFoundError, StorageFull):
             return
 
     def delete(self, id: str) -> None:
