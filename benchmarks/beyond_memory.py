@@ -45,6 +45,9 @@ def write(folder: Path, n: int, d: int, entries: int, seed: int) -> None:
         b[first : first + rows] = np.exp(z) * (1.0 + 0.05 * rng.standard_normal(rows))
     for mapped in (indices, data, b):
         mapped.flush()
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def solve(folder: Path, d: int, threads: int, limit: int) -> dict[str, Any]:
@@ -87,11 +90,18 @@ def _read_bytes() -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("read_bytes")))
 
 
+def anonymous() -> int:
+    """Return the bytes of anonymous memory that this process holds."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("RssAnon"))) * 1024
+
+
 class Peak:
-    """Watches the anonymous memory of this process, twenty times a second."""
+    """Watches how much more anonymous memory this process takes, twenty times a second."""
 
     def __init__(self) -> None:
         self.bytes, self._done = 0, threading.Event()
+        self._before = anonymous()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "Peak":
@@ -104,9 +114,7 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._done.wait(0.05):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            now = int(next(line.split()[1] for line in lines if line.startswith("RssAnon"))) * 1024
-            self.bytes = max(self.bytes, now)
+            self.bytes = max(self.bytes, anonymous() - self._before)
 
 
 def enter(limit: int) -> None:
