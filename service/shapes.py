@@ -12,15 +12,20 @@ DIMENSIONS = {0: "rows", 1: "columns"}
 
 def check_shapes(spec: SolveSpec, shapes: Mapping[str, Shape]) -> None:
     """Raise InvalidSpec, with a pointer, at the first array whose shape contradicts those before it."""
-    roles = array_roles(spec.problem.kind)
+    roles, same = array_roles(spec.problem.kind), spec.problem.same_lengths(shapes.keys())
     bound: dict[str, tuple[int, str]] = {}
     for name, shape in shapes.items():
         extra = int(name == "warm_start" and spec.intercept)
         for symbol, length, said in _lengths(name, roles[name], shape, extra):
-            known, whose = bound.setdefault(symbol, (length, said))
+            known, whose = bound.setdefault(_first_of(symbol, same), (length, said))
             if length != known:
                 raise InvalidSpec(f"{said}, but {whose}.", source={"pointer": ARRAY_POINTERS[name]})
     _check_names(spec, bound)
+
+
+def _first_of(symbol: str, same: Mapping[str, str]) -> str:
+    """Return the symbol that all its equals are known by."""
+    return _first_of(same[symbol], same) if symbol in same else symbol
 
 
 def _lengths(name: str, role: ArrayRole, shape: Shape, extra: int) -> Iterator[tuple[str, int, str]]:

@@ -5,6 +5,7 @@ A family's class holds its options as fields and, as class variables, what the c
 that go in and come out. Adding a family adds a class here and its arrays to ``ProblemArrays``.
 """
 
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -92,6 +93,14 @@ class Problem(Model):
     one_of: ClassVar[tuple[str, ...]] = ()
     supports: ClassVar[frozenset[str]] = COMMON
     because: ClassVar[dict[str, str]] = {}
+
+    def excluded(self) -> dict[str, str]:
+        """Return the arrays that the options leave no place for, and why."""
+        return {}
+
+    def same_lengths(self, given: Collection[str]) -> dict[str, str]:
+        """Return symbols of shapes that the options, or arrays that are not ``given``, make equal to others."""
+        return {}
 
 
 class HyperbolicProblem(Problem):
@@ -236,6 +245,17 @@ class AttentionProblem(Problem):
         if self.target == "map" and self.ridge_y > 0.0:
             raise ValueError("ridge_y is of Y, and there is no Y where target is 'map'")
         return self
+
+    def excluded(self) -> dict[str, str]:
+        """A map has no values."""
+        return {"A3": "there are no values where target is 'map'"} if self.target == "map" else {}
+
+    def same_lengths(self, given: Collection[str]) -> dict[str, str]:
+        """A2 is A1 unless given, A3 is A2; a map has a column a key, and a mask as many keys as queries."""
+        own = {"s": "n", "c": "d"} if "A2" not in given else {"s": "n"} if self.causal else {}
+        if self.target == "map":
+            return own | {"m": "s"}
+        return own if "A3" in given else own | {"e": "c"}
 
 
 class TwoLayerProblem(Problem):
@@ -557,6 +577,10 @@ class GramPowerProblem(Problem):
     power: Annotated[int, Field(ge=0, le=64)]
     form: Literal["gram", "design"] = "gram"
     method: Literal["auto", "qr", "pcg"] = "auto"
+
+    def same_lengths(self, given: Collection[str]) -> dict[str, str]:
+        """The form says whether b has an entry a column of A or a row."""
+        return {"m": "d" if self.form == "gram" else "n"}
 
 
 class GramExponentialProblem(Problem):

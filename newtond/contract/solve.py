@@ -92,6 +92,15 @@ class SolveSpec(ProblemArrays):
         return self
 
     @model_validator(mode="after")
+    def _gives_no_array_that_its_options_exclude(self) -> Self:
+        excluded = self.problem.excluded()
+        if errors := [
+            _excluded(name, why) for name, why in excluded.items() if getattr(self, name) is not None
+        ]:
+            raise ValidationError.from_exception_data("SolveSpec", errors)
+        return self
+
+    @model_validator(mode="after")
     def _asks_only_for_what_its_kind_supports(self) -> Self:
         problem = PROBLEMS[self.problem.kind]
         refused = [name for name in self._options() if name not in problem.supports]
@@ -153,6 +162,11 @@ def _refusal(kind: str, option: str, reason: str | None) -> InitErrorDetails:
     place = tuple(OPTIONS[option].split("/")[1:])
     error = PydanticCustomError("unsupported_option", "{message}", {"message": message})
     return InitErrorDetails(type=error, loc=place, input=option)
+
+
+def _excluded(name: str, reason: str) -> InitErrorDetails:
+    error = PydanticCustomError("excluded_array", "{message}", {"message": reason})
+    return InitErrorDetails(type=error, loc=(name,), input=name)
 
 
 ARRAY_POINTERS = {

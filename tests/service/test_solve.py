@@ -267,6 +267,56 @@ def test_a_fault_is_pointed_at(idle: httpx.Client, name: str) -> None:
     assert "crimson" not in answer.text
 
 
+TEN, SQUARE = [[0.5, 1.0]] * 10, [[0.1] * 10] * 10
+MISFITS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "values of a map": ("attention", {"problem": {"target": "map"}, "B": SQUARE, "A3": TEN}, "/A3"),
+    "a map that is not square": ("attention", {"problem": {"target": "map"}}, "/B"),
+    "a map over fewer keys": ("attention", {"problem": {"target": "map"}, "A2": TEN[1:], "B": SQUARE}, "/B"),
+    "values of other keys": ("attention", {"A3": TEN[1:]}, "/A3"),
+    "a mask over other keys": ("attention", {"problem": {"causal": True}, "A2": TEN[1:]}, "/A2"),
+    "a start of another shape": ("attention", {"X0": [[1.0, 2.0]]}, "/X0"),
+    "rows where there are columns": (
+        "gram_power",
+        {"problem": {"power": 1, "form": "gram"}, "b": TEN[0] * 9},
+        "/b",
+    ),
+    "columns where there are rows": (
+        "gram_power",
+        {"problem": {"power": 1, "form": "design"}, "b": [1.0]},
+        "/b",
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "changes", "pointer"), MISFITS.values(), ids=MISFITS)
+def test_arrays_that_the_options_rule_out_are_refused_at_once(
+    idle: httpx.Client, kind: str, changes: dict[str, Any], pointer: str
+) -> None:
+    body = example(kind) | {"outputs": []}
+    changed = body | changes | {"problem": body["problem"] | changes.get("problem", {})}
+    problem = refusal(idle.post("/solve", json=changed), 422)
+    assert problem["source"]["pointer"] == pointer, problem
+
+
+def test_a_map_of_as_many_columns_as_keys_is_taken(idle: httpx.Client) -> None:
+    body = example("attention") | {"problem": {"kind": "attention", "target": "map"}, "B": SQUARE}
+    assert idle.post("/solve", json=body).status_code == 202
+
+
+def test_attention_reports_the_loss_of_every_start_and_that_the_best_is_local(working: httpx.Client) -> None:
+    generator = np.random.default_rng(1)
+    A1, A2, A3, B = (generator.normal(size=(20, 2)).tolist() for _ in range(4))
+    body = {"problem": {"kind": "attention", "starts": 4}, "A1": A1, "A2": A2, "A3": A3, "B": B}
+    job = working.post("/solve", json=body, headers={"Prefer": "wait=60"}).json()
+    result = working.get(f"/jobs/{job['id']}/result").json()
+    losses = array(working, result, "losses")
+    assert losses.shape == (4,)
+    assert np.ptp(losses) > 1e-3 * losses.min()
+    assert result["loss"] == pytest.approx(losses.min(), rel=1e-9)
+    assert result["certificate"]["scope"] == "local"
+    assert any("4 of 4 starts ended" in said and "local minimum" in said for said in result["warnings"])
+
+
 def test_the_length_of_b_is_said_in_words(idle: httpx.Client) -> None:
     problem = refusal(idle.post("/solve", json=example() | {"b": [1, 2, 3]}), 422)
     assert problem["detail"] == "b has length 3, but A has 12 rows."

@@ -94,11 +94,9 @@ class Attention:
         return self.problem.target == "map"
 
     def _values(self, inputs: Inputs) -> Matrix:
-        if not self.is_map:
-            return dense_of(inputs, "A3") if "A3" in inputs else self.A2
-        if "A3" in inputs:
-            raise InvalidSpec("there are no values where target is 'map'", source={"pointer": "/A3"})
-        return np.empty((len(self.A2), 0))
+        if self.is_map:
+            return np.empty((len(self.A2), 0))
+        return dense_of(inputs, "A3") if "A3" in inputs else self.A2
 
     def _check_shapes(self) -> None:
         n, s = len(self.A1), len(self.A2)
