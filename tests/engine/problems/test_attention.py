@@ -1,5 +1,6 @@
 """One-layer attention: derivatives, planted recovery, null directions, masks, same bits, refusals."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,30 @@ def test_the_certificate_differentiates_the_joint_loss(values: bool) -> None:
         return np.array([loss(y + step).imag / 1e-30 for step in steps])
 
     close(point.hessian(), numerical(gradient, y), 1e-10)
+    close(np.array([point.product(e) for e in np.eye(len(y))]), point.hessian(), 1e-13)
+
+
+@pytest.mark.parametrize("options", [{}, {"target": "map"}], ids=["output", "map"])
+def test_a_hessian_too_large_to_form_has_its_smallest_eigenvalue_estimated(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, _, _ = plant(60, 3, 6)
+    if options:
+        del arrays["A3"]
+        arrays["B"] = np.random.default_rng(2).dirichlet(np.ones(60), 60)
+    spec = spec_of(arrays, {"max_iterations": 4}, starts=1, **options)
+    last = list(engine.steps(spec, arrays))[-1]
+    found = engine.solution(spec, arrays, last.state)
+    X, Y = found.arrays["X"], found.arrays.get("Y")
+    A3 = None if Y is None else arrays["A3"]
+    point = AttentionPoint(arrays["A1"], arrays["A2"], A3, arrays["B"], X, Y, 0.0, 0.0, False)
+    monkeypatch.setattr("newtond.engine.certificate.attention.MOST_UNKNOWNS", 0)
+    certificate = engine.certify(spec, arrays, found)
+    lowest = np.linalg.eigvalsh(point.hessian())
+    assert (certificate.curvature, certificate.scope) == ("undetermined", "none")
+    ritz = certificate.estimates["smallest_eigenvalue_at_most"]
+    rounding = 1e-12 * lowest[-1]
+    assert lowest[0] - rounding <= ritz <= lowest[0] + 1e-6 * lowest[-1]
 
 
 def test_planted_recovery_from_the_best_of_seven_starts() -> None:
@@ -302,6 +327,19 @@ def test_threads_change_no_bit() -> None:
     one = bits(list(engine.steps(spec, arrays)))
     for threads in (2, 3):
         assert bits(list(engine.steps(spec, arrays, threads))) == one
+
+
+def test_memory_never_grows_with_the_size_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays, _, _ = plant(3000, 4, 17)
+    monkeypatch.setattr("newtond.engine.problems.attention.DENSE_UNKNOWNS", 0)
+    monkeypatch.setattr("newtond.engine.certificate.attention.MOST_UNKNOWNS", 0)
+    tracemalloc.start()
+    try:
+        run(arrays, {"max_iterations": 3}, starts=1, outputs=["fitted"])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 3000**2 / 2, f"{peak / 1e6:.0f} MB"
 
 
 def test_matrix_free_steps_reach_the_same_point(monkeypatch: pytest.MonkeyPatch) -> None:
