@@ -314,7 +314,7 @@ def test_attention_reports_the_loss_of_every_start_and_that_the_best_is_local(wo
     assert np.ptp(losses) > 1e-3 * losses.min()
     assert result["loss"] == pytest.approx(losses.min(), rel=1e-9)
     assert result["certificate"]["scope"] == "local"
-    assert any("4 of 4 starts ended" in said and "local minimum" in said for said in result["warnings"])
+    assert any("4 of 4 starts ended" in said and "x is local" in said for said in result["warnings"])
 
 
 def test_the_length_of_b_is_said_in_words(idle: httpx.Client) -> None:
