@@ -35,12 +35,14 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("xb")
-        self._buffer = bytearray()
+        self._chunks: list[bytes] = []
+        self._held = 0
 
     async def write(self, chunk: bytes) -> None:
         """Append ``chunk``; raises StorageFull."""
-        self._buffer += chunk
-        if len(self._buffer) >= BUFFERED_BYTES:
+        self._chunks.append(chunk)
+        self._held += len(chunk)
+        if self._held >= BUFFERED_BYTES:
             await self._flush()
 
     async def close(self) -> None:
@@ -51,9 +53,9 @@ class Writer:
             self._file.close()
 
     async def _flush(self) -> None:
-        chunk, self._buffer = bytes(self._buffer), bytearray()
+        chunks, self._chunks, self._held = self._chunks, [], 0
         with room():
-            await to_thread.run_sync(self._file.write, chunk)
+            await to_thread.run_sync(self._file.writelines, chunks)
 
 
 async def save_stream(stream: AsyncIterator[bytes], path: Path) -> int:

@@ -20,6 +20,8 @@ from service.formats.text import Source
 
 MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 10_000
+_PIECE = 1 << 19
+"""What is read at once: a piece that stays in the cache is copied for nothing."""
 _ENTRY = (
     rb"\s*(?:'descr'\s*:\s*(?P<descr>'[^']{1,20}'|\[)"
     rb"|'fortran_order'\s*:\s*(?P<fortran>True|False)"
@@ -81,7 +83,7 @@ def _exactly(source: Source, length: int) -> bytes:
 
 def _fill(source: Source, buffer: memoryview) -> int:
     filled = 0
-    while filled < len(buffer) and (read := source.readinto(buffer[filled : filled + (1 << 26)])):
+    while filled < len(buffer) and (read := source.readinto(buffer[filled : filled + _PIECE])):
         filled += read
     return filled
 
