@@ -9,7 +9,7 @@ peers := $(venv)/.peers
 packages := newtond service worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest test-slow test-compose fuzz bench paper openapi lock clean
+.PHONY: help demo test lint pytest test-slow test-compose fuzz bench paper screenshots openapi lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -55,6 +55,9 @@ bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5; writes benc
 
 paper: $(installed) ## measure the papers' claims; writes docs/paper.md
 	$(run) -m benchmarks.paper
+
+screenshots: $(installed) ## take the pictures of docs/pages.md anew (needs Chromium)
+	$(run) examples/screenshots.py
 
 openapi: $(installed) ## write openapi/openapi.json and the client's models anew
 	$(run) -m service.openapi

@@ -1,5 +1,6 @@
 """What the pages make of the API's words: formulas, the reference, pictures, and a trace of ten thousand lines."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from newtond.contract.problem import PROBLEMS
+from newtond.contract.solve import SolveSpec
 from newtond.contract.trace import TraceRecord
 from newtond.store import DataDirectory
 from newtond.store.attempts import Attempt
 from tests.browser.conftest import Site
 from tests.conftest import Valkey
-from tests.service.conftest import Service, running_service, submit
+from tests.service.conftest import Service, example, running_service, submit
 
 OpenPage = Callable[..., Page]
 LINES = 10_000
@@ -61,6 +63,14 @@ def test_formulas_are_read_as_they_are_meant(site: Site, open_page: OpenPage) ->
         "f = exp(Ax) divided by": "</math> divided by",
     }.items():
         assert markup in page.evaluate(read, text), text
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_the_form_says_what_the_example_says(site: Site, open_page: OpenPage, kind: str) -> None:
+    page = open_page(site.url, f"/pages/solve?kind={kind}")
+    page.locator(".input.array").first.wait_for()
+    body = json.loads(str(page.locator("#body pre").text_content()))
+    assert SolveSpec.model_validate(body) == SolveSpec.model_validate(example(kind))
 
 
 def test_the_reference_has_every_operation_and_tries_one(
@@ -131,29 +141,36 @@ def attempt_at(service: Service, client: httpx.Client) -> Iterator[tuple[str, At
         attempt.close()
 
 
-COUNT_STROKES = """
+WATCH_DRAWING = """
 const { lineTo, scale } = CanvasRenderingContext2D.prototype;
-Object.assign(window, { points: 0, draws: 0 });
+const request = requestAnimationFrame;
+Object.assign(window, { points: 0, draws: 0, spent: [] });
 CanvasRenderingContext2D.prototype.lineTo = function (x, y) { points += 1; return lineTo.call(this, x, y); };
 CanvasRenderingContext2D.prototype.scale = function (x, y) { draws += 1; return scale.call(this, x, y); };
+window.requestAnimationFrame = (callback) => request((time) => {
+  const [began, before] = [performance.now(), draws];
+  callback(time);
+  if (draws > before) spent.push(performance.now() - began);
+});
 """
 SCRUB = """async () => {
   const slider = document.querySelector('#chart input');
-  const began = performance.now();
-  for (let k = 0; k < 60; k += 1) {
+  Object.assign(window, { points: 0, draws: 0, spent: [] });
+  for (let k = 0; k < 61; k += 1) {
     slider.value = String(k * 100);
     slider.dispatchEvent(new Event('input'));
     await new Promise(requestAnimationFrame);
   }
-  return (performance.now() - began) / 60;
+  return { draws, points, median: spent.sort((one, two) => one - two)[Math.floor(spent.length / 2)] };
 }"""
+FRAME = 1000 / 60
 
 
 def test_ten_thousand_lines_are_smooth(
     quiet_site: Service, context: BrowserContext, open_page: OpenPage
 ) -> None:
     """Drawn within a bound of points whatever the length, in few draws, and followed as more come."""
-    context.add_init_script(COUNT_STROKES)
+    context.add_init_script(WATCH_DRAWING)
     with quiet_site.client() as client, attempt_at(quiet_site, client) as (job_id, attempt):
         for k in range(LINES):
             attempt.append(record(k))
@@ -162,13 +179,11 @@ def test_ten_thousand_lines_are_smooth(
         expect(page.locator(".reading")).to_contain_text(f"Iteration {LINES - 1} ")
         assert time.monotonic() - began < 15
         width = page.locator("#chart canvas").evaluate("canvas => canvas.clientWidth")
-        drawn, points = page.evaluate("[draws, points]")
-        assert drawn < 100
-        page.evaluate("Object.assign(window, { points: 0, draws: 0 })")
-        frame = page.evaluate(SCRUB)
-        draws, points = page.evaluate("[draws, points]")
-        assert points / draws <= 3 * 4 * width + 100
-        assert frame < 100, f"{frame:.0f} ms a frame"
+        assert page.evaluate("draws") < 100
+        found = page.evaluate(SCRUB)
+        assert found["draws"] >= 50
+        assert found["points"] / found["draws"] <= 3 * 4 * width + 100
+        assert found["median"] < FRAME
         attempt.append(record(LINES))
         page.get_by_role("slider").blur()
         expect(page.locator("#tiles")).to_contain_text("10\u202f000")

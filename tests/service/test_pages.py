@@ -1,6 +1,9 @@
 """The pages as they are served: routes, headers, and markup that needs nothing from elsewhere and nothing inline."""
 
 import re
+import subprocess
+import sys
+import zipfile
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -180,3 +183,14 @@ def test_pages_are_no_part_of_the_api(idle: httpx.Client) -> None:
     paths = idle.get("/openapi.json").json()["paths"]
     assert not [path for path in paths if path.startswith(("/pages", "/assets", "/docs"))]
     assert "/" not in paths
+
+
+def test_a_wheel_holds_the_pages(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    pages = {path.relative_to(root).as_posix() for path in [*PACKAGE.glob("*.html"), *ASSETS]}
+    assert len(pages) > 30
+    assert pages <= held

@@ -54,6 +54,20 @@ export async function getJson(path, options = {}) {
   return response.json();
 }
 
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Make a call again while the service is away; what it refuses is thrown. */
+export async function patiently(call) {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof ApiError && error.status < 500) throw error;
+      await pause(1500);
+    }
+  }
+}
+
 /** Send JSON and return the response. */
 export function sendJson(path, body, options = {}) {
   const headers = { "Content-Type": "application/json", Accept: "application/json" };

@@ -1,15 +1,14 @@
 // Several jobs over one another: their curves in one figure, their outcomes in one table.
 
-import { getJson } from "./api.js";
+import { getJson, patiently, pause } from "./api.js";
 import { Chart } from "./chart.js";
 import { Trace, clock, inWords } from "./curves.js";
 import { by, h, show } from "./dom.js";
 import { count, number, seconds, shape, short, words } from "./format.js";
 import { begin, showProblem } from "./shell.js";
 import { badge, ENDED, standing, tags, took } from "./status.js";
-import { records } from "./stream.js";
 
-const MOST = 8;
+const [MOST, PAGE, LOOK] = [8, 10_000, 2000];
 const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
 const MEASURES = { excess: "Loss above the job’s own lowest", gradient: "Gradient norm", decrement: "Newton decrement" };
 const runs = [];
@@ -72,12 +71,16 @@ async function load(id) {
   return { job, trace: new Trace(), result: job.links.result ? await getJson(job.links.result) : null };
 }
 
+/** Read a trace by pages, no stream: a browser opens six connections to a place, and eight jobs may be compared. */
 async function follow(run) {
-  for await (const record of records(`/jobs/${run.job.id}/trace`, () => {})) {
-    run.trace.push(record);
+  for (let after = null, finished = false; !finished; ) {
+    const query = after === null ? "" : `&after=${after}`;
+    const page = await patiently(() => getJson(`/jobs/${run.job.id}/trace?limit=${PAGE}${query}`));
+    for (const record of page.records) run.trace.push(record);
+    ({ after, finished } = page);
     drawSoon();
+    if (!finished && page.records.length < PAGE) await pause(LOOK);
   }
-  drawSoon();
   if (!ENDED.has(run.job.status)) Object.assign(run, { ...(await load(run.job.id)), trace: run.trace });
   table();
 }

@@ -1,6 +1,6 @@
 // One job: its curves as they grow, then what came out and what is proven of it.
 
-import { ApiError, getJson, request } from "./api.js";
+import { ApiError, getJson, patiently, pause, request } from "./api.js";
 import { certificate } from "./certificate.js";
 import { Chart } from "./chart.js";
 import { coefficients } from "./coefficients.js";
@@ -16,7 +16,7 @@ import { records } from "./stream.js";
 
 const id = location.pathname.split("/").at(-1);
 const here = `/jobs/${id}`;
-const PATIENCE = "wait=20";
+const LOOK = 1000;
 const TABLE_ROWS = 200;
 const trace = new Trace();
 let job = null;
@@ -100,26 +100,17 @@ async function followTrace(chart) {
 }
 
 async function followJob(title) {
+  // a look now and then, no long poll: a browser opens six connections to a place, for all of its tabs
   let known = null;
-  while (!job || !ENDED.has(job.status)) {
-    const headers = known ? { Prefer: PATIENCE, "If-None-Match": known } : {};
+  while (!ENDED.has(job.status)) {
+    const headers = known ? { "If-None-Match": known } : {};
     const response = await patiently(() => request(here, { headers }));
-    if (response.status === 304) continue;
-    known = response.headers.get("ETag");
-    job = await response.json();
-    showJob(title);
-  }
-}
-
-/** Make a call again while the service is away; what it refuses is thrown. */
-async function patiently(call) {
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      if (error instanceof ApiError && error.status < 500) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+    if (response.status !== 304) {
+      known = response.headers.get("ETag");
+      job = await response.json();
+      showJob(title);
     }
+    if (!ENDED.has(job.status)) await pause(LOOK);
   }
 }
 

@@ -1,6 +1,6 @@
 // The list of jobs, newest first, looked at again every moment.
 
-import { getJson } from "./api.js";
+import { getJson, pause } from "./api.js";
 import { by, h, show } from "./dom.js";
 import { ago, count, number, short, words } from "./format.js";
 import { begin, showProblem } from "./shell.js";
@@ -78,7 +78,7 @@ function live(answers) {
 async function watch() {
   for (;;) {
     const busy = page.jobs.some((job) => !ENDED.has(job.status));
-    await new Promise((resolve) => setTimeout(resolve, busy ? BUSY : QUIET));
+    await pause(busy ? BUSY : QUIET);
     if (document.visibilityState === "visible") await look();
   }
 }

@@ -1,6 +1,6 @@
 // Server-sent events by fetch (EventSource cannot carry a key), taken up again where a connection broke.
 
-import { ApiError, request } from "./api.js";
+import { ApiError, pause, request } from "./api.js";
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
@@ -24,8 +24,6 @@ export async function* parse(body) {
     }
   }
 }
-
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /**
  * Yield a job's trace records as they come, until the event `end`.
