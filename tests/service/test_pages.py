@@ -7,10 +7,12 @@ import zipfile
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, get_args
 
 import httpx
 import pytest
 
+from newtond.contract.result import Curvature, Plan
 from service.site import PAGES, POLICY
 from tests.service.conftest import refusal
 
@@ -159,6 +161,14 @@ def test_a_style_sheet_loads_nothing_from_elsewhere(path: Path) -> None:
     assert not [
         url for url in re.findall(r"url\(([^)]*)\)", path.read_text()) if not url.startswith('"/assets/')
     ]
+
+
+@pytest.mark.parametrize(
+    ("module", "words"), [("plan", Plan.model_fields["hessian"].annotation), ("certificate", Curvature)]
+)
+def test_pages_have_words_for_all_that_the_contract_may_say(module: str, words: Any) -> None:
+    text = (PACKAGE / "assets" / f"{module}.js").read_text()
+    assert [word for word in get_args(words) if not re.search(rf"^  {word}: ", text, re.MULTILINE)] == []
 
 
 def test_the_ids_that_a_module_looks_for_are_in_its_page() -> None:

@@ -5,6 +5,8 @@ import { bytes, count, number, seconds, words } from "./format.js";
 
 const HESSIANS = {
   exact: "the exact Hessian, factorised",
+  arrow: "the exact Hessian, columns of which no row holds two eliminated first",
+  partial: "a kept, partial Hessian that quasi-Newton steps improve",
   sketch: "a sketch that preconditions exact Hessian products",
   paper: "the paper’s sampled Hessian",
   free: "exact Hessian products, no matrix",
