@@ -26,6 +26,7 @@ def _asked(accepted: Accepted) -> dict[str, Any]:
         "id": accepted.job_id,
         "task": accepted.task,
         "kind": accepted.spec.problem.kind,
+        "problem": accepted.spec.problem,
         "tags": accepted.spec.tags,
         "created_at": accepted.created_at,
         "shapes": accepted.shapes,

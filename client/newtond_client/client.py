@@ -93,8 +93,8 @@ class ClientCalls(Generic[H]):
 
     @call
     async def upload(self, array: Any) -> str:
-        """Store an array, unless the server has it, and return its id."""
-        return await self._store(source_of(array, "array"))
+        """Store an array, unless the server has it, and return its id; of a file of several, that of A."""
+        return next(iter((await self._store("A", source_of(array, "array"))).values()))
 
     @call
     async def array(self, array_id: str) -> ArrayInfo:
@@ -145,7 +145,9 @@ class ClientCalls(Generic[H]):
         """Store what is not stored and ask; once more from the start if an array has been deleted since."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         for last in (False, True):
-            ids = {name: await self._store(source) for name, source in request.arrays.items()}
+            ids: dict[str, str] = {}
+            for name, source in request.arrays.items():
+                ids |= await self._store(name, source)
             body = request.with_ids(ids)
             try:
                 return await self.link.send(Request("POST", "/solve", headers, query, json=body))
@@ -155,16 +157,17 @@ class ClientCalls(Generic[H]):
                 self._stored.difference_update(ids.values())
         raise AssertionError("unreachable")
 
-    async def _store(self, source: Source) -> str:
+    async def _store(self, name: str, source: Source) -> dict[str, str]:
+        """Return the id of an array under its name; an svmlight file given as A brings b, and groups, with it."""
         if isinstance(source, str):
-            return source
+            return {name: source}
         if isinstance(source, File):
-            return await self._send_file(source)
+            return await self._send_file(name, source)
         array_id = source.digest()
         if array_id not in self._stored and not await self._has(array_id):
             await self._send_array(source, array_id)
         self._stored.add(array_id)
-        return array_id
+        return {name: array_id}
 
     async def _has(self, array_id: str) -> bool:
         try:
@@ -179,14 +182,18 @@ class ClientCalls(Generic[H]):
         if info["id"] != array_id:
             raise UnexpectedAnswer(f"The server calls an array {info['id']}; its digest is {array_id}.")
 
-    async def _send_file(self, file: File) -> str:
+    async def _send_file(self, name: str, file: File) -> dict[str, str]:
         headers = {"Content-Type": file.media_type}
         if file.encoding:
             headers["Content-Encoding"] = file.encoding
         with file.path.open("rb") as content:
             request = Request("POST", "/arrays", headers, body=file_body(content))
-            info: ArrayInfo = await self.link.document(request)
-        return info["id"]
+            answer: Any = await self.link.document(request)
+        if "arrays" not in answer:
+            return {name: answer["id"]}
+        if name != "A":
+            raise InvalidInput(f"{file.path.name} holds {', '.join(answer['arrays'])}; it is given as A.")
+        return {each: info["id"] for each, info in answer["arrays"].items()}
 
 
 def _arrays_of_fits(options: Mapping[str, Any]) -> dict[str, Any]:

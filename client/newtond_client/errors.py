@@ -8,7 +8,7 @@ ClientError
 ├── InvalidInput                     refused before anything was sent: a ValueError too
 ├── JobCancelled                     the job was cancelled before it had an iterate
 ├── ApiError                         the server's refusal: status, detail, source, request_id
-│   ├── RequestError … Unavailable   one class a slug of ``urn:newtond:error:``
+│   ├── RequestError, Throttled, …   one class a slug of ``urn:newtond:error:``
 │   └── SolveError                   a job that failed: it has no answer
 └── Interrupted                      a KeyboardInterrupt while waiting: the job goes on, and which
 
@@ -85,16 +85,16 @@ class RequestError(ApiError):
     slug, status = "bad-request", 400
 
 
-class Unauthorized(RequestError):
-    slug, status = "unauthorized", 401
+class Unauthorised(RequestError):
+    slug, status = "unauthorised", 401
 
 
 class Forbidden(RequestError):
     slug, status = "forbidden", 403
 
 
-class TooManyRequests(RequestError):
-    slug, status = "too-many-requests", 429
+class RequestTimeout(RequestError):
+    slug, status = "request-timeout", 408
 
 
 class MalformedRequest(RequestError):
@@ -139,6 +139,18 @@ class LengthRequired(RequestError):
 
 class RangeNotSatisfiable(RequestError):
     slug, status = "range-not-satisfiable", 416
+
+
+class Throttled(ApiError):
+    slug, status = "throttled", 429
+
+
+class RateLimited(Throttled):
+    slug = "rate-limited"
+
+
+class QuotaExceeded(Throttled):
+    slug = "quota-exceeded"
 
 
 class Unavailable(ApiError):

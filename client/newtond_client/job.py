@@ -176,18 +176,23 @@ class JobCalls:
             self.state, result, arrays, Trace(await self._records()), self._problem(), self._encoding()
         )
 
+    @call
+    async def records(self) -> list[TraceRecord]:
+        """Return the iterations so far."""
+        return await self._records()
+
     async def _records(self) -> list[TraceRecord]:
         records: list[TraceRecord] = []
         query = {"limit": PAGE}
         while True:
             page: TracePage = await self.link.document(Request("GET", f"{self.path}/trace", query=query))
             records += page["records"]
-            if page["finished"] or not page["records"]:
+            if page["finished"] or len(page["records"]) < PAGE:
                 return records
             query["after"] = records[-1]["iteration"]
 
     def _problem(self) -> Mapping[str, Any] | None:
-        return self._request.body["problem"] if self._request else None
+        return self._request.body["problem"] if self._request else self.state.get("problem")
 
     def _encoding(self) -> Any:
         encodings = self._request.encodings if self._request else {}

@@ -177,10 +177,34 @@ class HyperbolicProblem(TypedDict):
     function: Literal["exp", "cosh", "sinh"]
 
 
+class Linf(TypedDict):
+    """‖x − x*‖∞ ≤ linf/√d ‖Ax* − b‖ ‖A⁺‖, by one sketched solve."""
+
+    linf: float
+
+
+class LeastSquaresProblem(TypedDict):
+    """Linear least squares."""
+
+    kind: NotRequired[Literal["least_squares"]]
+    guarantee: NotRequired[Linf | Epsilon | None]
+
+
 class Plan(TypedDict):
     """What `hessian: auto` chose and why; decided from counts, never from clocks."""
 
-    hessian: Literal["exact", "sketch", "paper", "free", "qr", "sketched_qr", "dual", "sketch_and_solve"]
+    hessian: Literal[
+        "exact",
+        "arrow",
+        "partial",
+        "sketch",
+        "paper",
+        "free",
+        "qr",
+        "sketched_qr",
+        "dual",
+        "sketch_and_solve",
+    ]
     why: str
     start: str
     sketch_rows: NotRequired[int | None]
@@ -191,6 +215,14 @@ class Plan(TypedDict):
     seconds: float
     warnings: NotRequired[list[str]]
     estimates: NotRequired[dict[str, float]]
+
+
+class PowerProblem(TypedDict):
+    """Polynomial attention: powers of the predictors, divided by their sum over a group or not."""
+
+    kind: NotRequired[Literal["power"]]
+    degree: int
+    normalised: NotRequired[bool]
 
 
 class ProblemDetail(TypedDict):
@@ -204,6 +236,14 @@ class ProblemDetail(TypedDict):
     request_id: NotRequired[str | None]
 
 
+class RescaledProblem(TypedDict):
+    """Rescaled exp, cosh and sinh regression: u against its sum times b, or u divided by its sum against b."""
+
+    kind: NotRequired[Literal["rescaled"]]
+    function: Literal["exp", "cosh", "sinh"]
+    normalised: NotRequired[bool]
+
+
 class Seal(TypedDict):
     """What `finished.json` says of the whole chain; its `digest` is of the other three."""
 
@@ -211,6 +251,28 @@ class Seal(TypedDict):
     chain: str
     result: str
     digest: str
+
+
+class SoftmaxProblem(TypedDict):
+    """Softmax regression, in groups of rows that share x."""
+
+    kind: NotRequired[Literal["softmax"]]
+
+
+class SoftmaxResnetProblem(TypedDict):
+    """Softmax regression with a residual connection: u = exp(z) + z, divided by its sum."""
+
+    kind: NotRequired[Literal["softmax_resnet"]]
+
+
+class TwoLayerProblem(TypedDict):
+    """Two-layer regression: a softmax and an activation, in either order, with one unknown vector."""
+
+    kind: NotRequired[Literal["two_layer"]]
+    order: Literal["softmax_first", "softmax_last"]
+    activation: NotRequired[Literal["relu", "softplus", "identity"]]
+    beta: NotRequired[float | None]
+    starts: NotRequired[int]
 
 
 class Job(TypedDict):
@@ -224,6 +286,20 @@ class Job(TypedDict):
     ]
     converged: NotRequired[bool | None]
     kind: str
+    problem: NotRequired[
+        HyperbolicProblem
+        | LeastSquaresProblem
+        | AttentionProblem
+        | TwoLayerProblem
+        | SoftmaxProblem
+        | SoftmaxResnetProblem
+        | PowerProblem
+        | RescaledProblem
+        | AttentionKernelProblem
+        | GramPowerProblem
+        | GramExponentialProblem
+        | None
+    ]
     tags: NotRequired[list[str]]
     attempt: NotRequired[int]
     resumed_from_iteration: NotRequired[int | None]
@@ -254,19 +330,6 @@ class JobList(TypedDict):
     after: NotRequired[str | None]
 
 
-class Linf(TypedDict):
-    """‖x − x*‖∞ ≤ linf/√d ‖Ax* − b‖ ‖A⁺‖, by one sketched solve."""
-
-    linf: float
-
-
-class LeastSquaresProblem(TypedDict):
-    """Linear least squares."""
-
-    kind: NotRequired[Literal["least_squares"]]
-    guarantee: NotRequired[Linf | Epsilon | None]
-
-
 class Limits(TypedDict):
     """The resource of `GET /limits`: every bound that a request is held to."""
 
@@ -277,6 +340,11 @@ class Limits(TypedDict):
     nonzeros: int
     job_seconds: float
     queued_jobs: int
+    tenant_queued_jobs: int
+    tenant_running_jobs: int
+    tenant_stored_bytes: int
+    tenant_requests_per_second: float
+    tenant_streams: int
     wait_seconds: float
     plan_seconds: float
     page_size: int
@@ -291,14 +359,6 @@ class Link(TypedDict):
     x: str
     point: NotRequired[str | None]
     gradients: NotRequired[str | None]
-
-
-class PowerProblem(TypedDict):
-    """Polynomial attention: powers of the predictors, divided by their sum over a group or not."""
-
-    kind: NotRequired[Literal["power"]]
-    degree: int
-    normalised: NotRequired[bool]
 
 
 class ProblemEntry(TypedDict):
@@ -340,14 +400,6 @@ class Regulariser(TypedDict):
     margin: NotRequired[float]
     offset: NotRequired[Literal["zero", "target"] | str | list[float] | list[list[float]] | Coordinates]
     ridge: NotRequired[float]
-
-
-class RescaledProblem(TypedDict):
-    """Rescaled exp, cosh and sinh regression: u against its sum times b, or u divided by its sum against b."""
-
-    kind: NotRequired[Literal["rescaled"]]
-    function: Literal["exp", "cosh", "sinh"]
-    normalised: NotRequired[bool]
 
 
 class ResultArray(TypedDict):
@@ -395,18 +447,6 @@ class SketchUse(TypedDict):
     iteration: NotRequired[int | None]
 
 
-class SoftmaxProblem(TypedDict):
-    """Softmax regression, in groups of rows that share x."""
-
-    kind: NotRequired[Literal["softmax"]]
-
-
-class SoftmaxResnetProblem(TypedDict):
-    """Softmax regression with a residual connection: u = exp(z) + z, divided by its sum."""
-
-    kind: NotRequired[Literal["softmax_resnet"]]
-
-
 class Solver(TypedDict):
     """How to iterate and when to stop: λ = √(gᵀH⁻¹g) ≤ tolerance · √(2F), from an exact gradient."""
 
@@ -418,16 +458,6 @@ class Solver(TypedDict):
     sketch: NotRequired[SketchSpec]
     threads: NotRequired[int | None]
     audit: NotRequired[bool]
-
-
-class TwoLayerProblem(TypedDict):
-    """Two-layer regression: a softmax and an activation, in either order, with one unknown vector."""
-
-    kind: NotRequired[Literal["two_layer"]]
-    order: Literal["softmax_first", "softmax_last"]
-    activation: NotRequired[Literal["relu", "softplus", "identity"]]
-    beta: NotRequired[float | None]
-    starts: NotRequired[int]
 
 
 class SolveSpec(TypedDict):

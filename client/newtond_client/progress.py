@@ -66,9 +66,9 @@ def figures(record: TraceRecord, forecast: Forecast) -> str:
     return f"iteration {record['iteration']}  loss {loss}  |gradient| {gradient}{eta}"
 
 
-def measured(value: float | None) -> str:
+def measured(value: object) -> str:
     """Return a figure, or a dash where an iteration did not measure it."""
-    return "-" if value is None else f"{value:.6g}"
+    return f"{value:.6g}" if isinstance(value, int | float) else "-"
 
 
 def duration(seconds: float) -> str:

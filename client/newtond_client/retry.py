@@ -1,4 +1,4 @@
-"""When a request is sent again: a lost connection, 429, 502, 503, 504, with growing pauses or the server's own.
+"""When a request is sent again: a lost connection, 408, 429, 502, 503, 504, with growing pauses or the server's own.
 
 Everything the client sends may be sent twice: a solve carries an Idempotency-Key, an upload is named by its
 digest, a cancel or a delete asks for a state.
@@ -14,7 +14,7 @@ from newtond_client import answers
 from newtond_client.errors import ConnectionLost
 from newtond_client.transport import Reply, Request, Transport
 
-PASSING = frozenset({429, 502, 503, 504})
+PASSING = frozenset({408, 429, 502, 503, 504})
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 
 

@@ -12,7 +12,12 @@ from newtond_client.canonical import Canonical, canonical, csr
 from newtond_client.errors import InvalidInput
 
 ARRAY_ID = re.compile(r"sha256:[0-9a-f]{64}")
-MEDIA_TYPES = {".mtx": "text/x-matrix-market", ".json": "application/json"}
+MEDIA_TYPES = {
+    ".mtx": "text/x-matrix-market",
+    ".json": "application/json",
+    ".arrow": "application/vnd.apache.arrow.file",
+    ".svmlight": "text/x-svmlight",
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,10 @@ def read_file(path: Path) -> Canonical | File:
     plain = [ending for ending in endings if ending != ".gz"][-1:]
     if plain and plain[0] in MEDIA_TYPES:
         return File(path, MEDIA_TYPES[plain[0]], "gzip" if endings[-1] == ".gz" else None)
-    raise InvalidInput(f"{path.name}: arrays are read from .mtx, .mtx.gz, .npz, .npy and .json files.")
+    endings_read = ", ".join(MEDIA_TYPES)
+    raise InvalidInput(
+        f"{path.name}: arrays are read from .npy, .npz and (also as .gz) {endings_read} files."
+    )
 
 
 def _loaded(path: Path) -> Any:

@@ -8,6 +8,7 @@ from newtond.contract.array import ArrayId
 from newtond.contract.audit import Audit, AuditReport
 from newtond.contract.chain import Seal
 from newtond.contract.model import Model
+from newtond.contract.problem import ProblemSpec
 from newtond.contract.result import Plan, Result, Termination
 from newtond.contract.solve import SolveSpec
 
@@ -55,6 +56,7 @@ class Job(Model):
     termination: Termination | None = None
     converged: bool | None = None
     kind: str
+    problem: ProblemSpec | None = None
     tags: list[str] = []
     attempt: int = 0
     resumed_from_iteration: int | None = None

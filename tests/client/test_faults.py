@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -182,6 +183,27 @@ def test_nobody_there() -> None:
 def test_somebody_else_there(own_service: Service) -> None:
     with Client(f"{own_service.url}/docs?", patience=0) as client, pytest.raises(errors.ClientError):
         client.version()
+
+
+def make_key(service: Service, scopes: str) -> str:
+    command = [Path(sys.executable).with_name("newtond"), "keys", "create", "--scopes", scopes]
+    made = subprocess.run(
+        [*command, "--data-dir", service.data_dir], capture_output=True, text=True, check=True
+    )
+    return made.stdout.split()[-1]
+
+
+def test_a_key_opens_the_door(own_service: Service) -> None:
+    key, reader = make_key(own_service, "solve,read"), make_key(own_service, "read")
+    with Client(own_service.url, key) as client:
+        job = client.submit("least_squares", A, B)
+    with Client(own_service.url, reader) as client:
+        assert [each["id"] for each in client.jobs()] == [job.id]
+        with pytest.raises(errors.Forbidden):
+            client.submit("least_squares", A, B)
+    for wrong in (None, "nonsense"):
+        with Client(own_service.url, wrong) as client, pytest.raises(errors.Unauthorised):
+            client.job(job.id)
 
 
 SCRIPT = """

@@ -42,10 +42,10 @@ def test_every_error_of_the_contract_has_a_class_of_its_own(theirs: type[Newtond
 @pytest.mark.parametrize(
     ("status", "name"),
     [
-        (401, "Unauthorized"),
+        (401, "Unauthorised"),
         (403, "Forbidden"),
         (418, "RequestError"),
-        (429, "TooManyRequests"),
+        (429, "Throttled"),
         (503, "Unavailable"),
         (502, "InternalError"),
     ],

@@ -1,0 +1,217 @@
+"""What each command of ``newtonctl`` does; each returns the exit status."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from newtond_client import Client, Fit, Job, chain, formula
+from newtond_client.ctl import files, screen
+from newtond_client.errors import Interrupted, InvalidInput
+from newtond_client.models import TraceRecord
+from newtond_client.predict import FUNCTIONS
+
+DONE, NOT_CONVERGED, DOES_NOT_HOLD = 0, 3, 4
+
+
+def solve(client: Client, asked: Namespace) -> int:
+    """Submit, and unless told otherwise wait, show and write the answer."""
+    kind, options = _request(asked)
+    if asked.plan:
+        screen.say_json(client.plan(kind, **options))
+        return DONE
+    job = client.submit(kind, **options)
+    if asked.no_wait:
+        screen.say_json(job.state) if asked.json else print(job.id)
+        return DONE
+    if asked.watch:
+        _follow(job, asked)
+    fit = job.wait(progress=False if asked.watch or asked.json else None)
+    return _show(fit, asked)
+
+
+def _request(asked: Namespace) -> tuple[str, dict[str, Any]]:
+    """Return the kind and the options; exp, cosh and sinh are short for hyperbolic with that function."""
+    options: dict[str, Any] = dict(map(files.pair, asked.option)) | dict(map(files.named_array, asked.array))
+    kind = asked.kind
+    if kind in FUNCTIONS:
+        kind, options["function"] = "hyperbolic", kind
+    options |= {"tags": asked.tag} if asked.tag else {}
+    return kind, options | _data(asked)
+
+
+def _data(asked: Namespace) -> dict[str, Any]:
+    given = asked.data
+    if asked.formula is not None:
+        if len(given) != 1 or not files.is_table(given[0]):
+            raise InvalidInput("A formula chooses the columns of one table, .csv or .parquet.")
+        return files.of_formula(formula.parse(asked.formula), given[0])
+    if any(files.is_table(path) for path in given):
+        raise InvalidInput("Say which columns of the table are what: --formula 'y ~ a + C(b)'.")
+    if len(given) > 2:
+        raise InvalidInput("There are at most two files, A and b; name others by --array NAME=FILE.")
+    return dict(zip(("A", "b"), map(files.array, given), strict=False))
+
+
+def _show(fit: Fit, asked: Namespace) -> int:
+    if asked.output is not None:
+        files.write_array(fit.arrays[asked.name] if asked.name else fit.x, asked.output)
+    if asked.json:
+        screen.say_json({"job": fit.job, "result": fit.result, "coefficients": _plain(fit.coefficients)})
+    elif asked.output is None and asked.name:
+        files.write_array(fit.arrays[asked.name], None)
+    else:
+        print(fit.summary())
+    return DONE if fit.converged else NOT_CONVERGED
+
+
+def _plain(coefficients: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: getattr(value, "tolist", lambda value=value: value)() for name, value in coefficients.items()
+    }
+
+
+def result(client: Client, asked: Namespace) -> int:
+    """Show the answer of a job that has ended, or write one of its arrays."""
+    fit = client.job(asked.job).result()
+    if asked.name is not None and asked.name not in fit.arrays:
+        raise InvalidInput(f"{fit.id} has no array {asked.name}; it has {', '.join(fit.arrays)}.")
+    return _show(fit, asked)
+
+
+def jobs(client: Client, asked: Namespace) -> int:
+    """List jobs, newest first."""
+    found = list(islice(client.jobs(asked.status, asked.tag), asked.limit))
+    if asked.json:
+        screen.say_json(found)
+    else:
+        print(
+            screen.table(("job", "kind", "status", "iteration", "loss", "tags"), map(screen.job_row, found))
+        )
+    return DONE
+
+
+def watch(client: Client, asked: Namespace) -> int:
+    """Show a job's iterations as they come, until it has ended."""
+    job = client.job(asked.job)
+    _follow(job, asked)
+    return DONE if job.state["status"] == "succeeded" else NOT_CONVERGED
+
+
+def _follow(job: Job, asked: Namespace) -> None:
+    live = None if asked.json else screen.Live(job.state)
+    try:
+        with closing(job.trace()) as records:  # type: ignore[type-var]
+            for record in records:
+                _say(job, record, live)
+    except KeyboardInterrupt:
+        raise Interrupted(job.id) from None
+    ended = job.refresh()
+    if live is not None:
+        live.end(ended)
+
+
+def _say(job: Job, record: TraceRecord, live: screen.Live | None) -> None:
+    if live is None:
+        screen.say_json(record)
+        return
+    if live.job["status"] == "queued":
+        live.job = job.refresh()
+    live.add(record)
+
+
+def trace(client: Client, asked: Namespace) -> int:
+    """Print the iterations so far, or with --json a line of JSON each."""
+    records = client.job(asked.job).records()
+    if asked.json:
+        for record in records:
+            screen.say_json(record)
+    else:
+        print(screen.table(screen.HEAD, map(screen.cells, records)))
+        print("|gradient| " + screen.sparkline([record.get("gradient_norm") for record in records], 60))
+    return DONE
+
+
+def cancel(client: Client, asked: Namespace) -> int:
+    """Ask jobs to stop."""
+    for job_id in asked.job:
+        state = client.job(job_id).cancel()
+        screen.say_json(state) if asked.json else print(f"{job_id}: {state['status']}, to be cancelled")
+    return DONE
+
+
+def arrays(client: Client, asked: Namespace) -> int:
+    """Upload, look at or delete arrays."""
+    if asked.action == "delete":
+        for array_id in asked.names:
+            client.delete_array(array_id)
+        return DONE
+    names = asked.names
+    ids = [client.upload(Path(name)) for name in names] if asked.action == "upload" else names
+    infos = [client.array(array_id) for array_id in ids]
+    if asked.json:
+        screen.say_json(infos)
+    else:
+        rows = [
+            (info["id"], info["format"], "x".join(map(str, info["shape"])), info["nnz"]) for info in infos
+        ]
+        print(screen.table(("array", "format", "shape", "nonzeros"), rows))
+    return DONE
+
+
+def problems(client: Client, asked: Namespace) -> int:
+    """List what can be solved, or describe one kind."""
+    if asked.kind is not None:
+        entry = client.problem(asked.kind)
+        if asked.json:
+            screen.say_json(entry)
+            return DONE
+        print(f"{entry['kind']}: {entry['title']}\n\n{entry['formula']}\n")
+        print(screen.table(("symbol", "meaning"), entry["symbols"].items()))
+        print(f"\n{entry['reference']}")
+        return DONE
+    found = client.problems()
+    if asked.json:
+        screen.say_json(found)
+    else:
+        print(screen.table(("kind", "title", "arrays"), screen.catalogue_rows(found)))
+    return DONE
+
+
+def predict(client: Client, asked: Namespace) -> int:
+    """Predict new rows from a job's coefficients."""
+    fit = client.job(asked.job).result()
+    values = fit.predict(
+        files.design(asked.A, fit.names), None if asked.groups is None else files.vector(asked.groups)
+    )
+    if asked.json:
+        screen.say_json(values.tolist())
+    else:
+        files.write_array(values, asked.output)
+    return DONE
+
+
+def verify(client: Client, asked: Namespace) -> int:
+    """Check that what the server says of a job hangs together, and that it solved the arrays given here."""
+    fit = client.job(asked.job).result()
+    found = list(chain.findings(fit))
+    found += [chain.of_file(files.design(path), name, fit) for name, path in map(_named, asked.array)]
+    if asked.json:
+        screen.say_json([{"finding": words, "holds": holds} for words, holds in found])
+    else:
+        for words, holds in found:
+            print(f"{'yes' if holds else 'NO '}  {words}")
+    return DONE if all(holds for _, holds in found) else DOES_NOT_HOLD
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, _, path = text.partition("=")
+    return name, path
+
+
+def complain(error: BaseException) -> None:
+    """Say what went wrong, on standard error."""
+    print(f"newtonctl: {error}", file=sys.stderr)
