@@ -75,4 +75,6 @@ def _links(accepted: Accepted, finished: Finished | None) -> dict[str, str]:
     links = {"self": here, "trace": f"{here}/trace", "cancel": f"{here}/cancel"}
     if finished is not None and finished.result is not None:
         links["result"] = f"{here}/result"
+    if finished is not None and finished.seal is not None:
+        links["bundle"] = f"{here}/bundle"
     return links

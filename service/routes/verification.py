@@ -5,6 +5,7 @@ from typing import Annotated
 import structlog
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 
 from newtond.contract.audit import AuditRequest
@@ -12,6 +13,7 @@ from newtond.contract.errors import UnsupportedFormat
 from newtond.contract.job import Job
 from service import responses
 from service.backend import Backend, backend
+from service.bundle import bundle
 from service.document import read_document
 from service.errors import invalid_spec
 from service.job_resource import job_resource
@@ -21,6 +23,7 @@ from service.submission import check_open
 from service.verification import accept_audit
 from service.waiting import wait_finished
 
+ZIP = "application/zip"
 router = APIRouter(prefix="/jobs", tags=["verification"])
 TheBackend = Annotated[Backend, Depends(backend)]
 BODY = {
@@ -79,6 +82,26 @@ async def audit_job(
         return Response(job.model_dump_json(), 200, headers=headers, media_type="application/json")
     headers["Retry-After"] = "1"
     return Response(job.model_dump_json(), 202, headers=headers, media_type="application/json")
+
+
+@router.get(
+    "/{job_id}/bundle",
+    summary="Spec, chain, result, seal, solution and a verifier, as one zip",
+    response_class=Response,
+    responses=responses.merged(
+        {
+            200: {
+                "content": responses.content(ZIP, schema={"type": "string", "format": "binary"}),
+                "description": "The bundle; `python verify.py bundle.zip A.npz b.npy` checks it with NumPy alone.",
+            }
+        },
+        responses.problems(404, 409, 410, 422),
+    ),
+)
+def get_bundle(job_id: JobIdPath, backend: TheBackend) -> Response:
+    """The same job gives the same bytes; inputs are not in it but by their digests."""
+    headers = {"Content-Disposition": f'attachment; filename="{job_id}.zip"'}
+    return StreamingResponse(bundle(backend, job_id), media_type=ZIP, headers=headers)
 
 
 async def _read(request: Request) -> AuditRequest:
