@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 JSON = ("spec.json", "result.json", "seal.json")
-KINDS = ("hyperbolic", "least_squares", "softmax")
 ROUNDING = 1e-12
 # f, f', its inverse, and the w² that makes a row convex.
 FUNCTIONS = {
@@ -30,12 +29,12 @@ FUNCTIONS = {
 }
 
 
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
-
-
 def canonical(value):
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
 
 
 class Array:
@@ -46,8 +45,10 @@ class Array:
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             self.data, self.entries = np.ascontiguousarray(loaded, "<f8"), None
-            self.shape, whole = self.data.shape, file.tell() == len(content)
-            self.id = self._digest(format="dense", data=self.data) if whole else "bytes follow it"
+            header = {"descr": "<f8", "fortran_order": False, "shape": self.data.shape}
+            self.plain = str(header).encode()[:-1] + b", }" in content
+            self.shape, self.plain = self.data.shape, self.plain and file.tell() == len(content)
+            self.id = self._digest(format="dense", data=self.data)
         else:
             self._read_sparse(loaded)
 
@@ -86,8 +87,9 @@ def check_members(members, result):
         yield "bundle: missing or strange: " + ", ".join(sorted(odd))
     if members.get("verify.py") != Path(__file__).read_bytes():
         yield "verify.py: the one in the bundle is not the one that runs"
-    strange = (name for name, each in solution.items() if Array(members[name]).id != each)
-    yield from (f"{name}: not the array that the result names" for name in strange)
+    for name, array in ((each, Array(members[each])) for each in solution):
+        if array.id != solution[name] or not array.plain:
+            yield f"{name}: not the array that the result names"
 
 
 def check_chain(members, seal):
@@ -98,7 +100,7 @@ def check_chain(members, seal):
         if (link.get("previous"), link.get("inputs")) != (head, origin):
             yield f"chain: line {number} does not name the line before and the inputs"
         head = sha256(line)
-    yield from ["chain: its last line is not whole"] * bool(rest)
+    head = head if rest == b"" else "the last line is not whole"
     parts = {"inputs": origin, "chain": head, "result": sha256(members["result.json"])}
     yield from (f"seal: {name} is another" for name, each in parts.items() if seal.get(name) != each)
     if canonical(parts | {"digest": sha256(canonical(parts))}) != members["seal.json"]:
@@ -136,8 +138,7 @@ def check_point(spec, result, arrays, x):
     A, b, shift = arrays["A"], arrays["b"].data.ravel(), result.get("intercept")
     v = arrays["row_weights"].data.ravel() if "row_weights" in arrays else np.ones_like(b)
     (omega, offset), ridge = squared_weights_and_offset(spec, b, v, arrays), spec["regulariser"]["ridge"]
-    z = A.times(x) + (shift or 0.0)
-    residual, slope, size = predicted(spec, z, b, v, arrays)
+    residual, slope, size = predicted(spec, z := A.times(x) + (shift or 0.0), b, v, arrays)
     slope, size = slope + omega * (z - offset), size + omega * (np.abs(z) + np.abs(offset))
     loss = 0.5 * (np.sum(v * residual**2) + np.sum(omega * (z - offset) ** 2) + ridge * np.sum(x * x))
     gradient = A.transposed_times(slope) + ridge * x
@@ -154,7 +155,7 @@ def check_point(spec, result, arrays, x):
 
 def unknown(spec, wanted, given):
     kind = spec["problem"]["kind"]
-    if kind not in KINDS or "B" in wanted:
+    if kind not in ("hyperbolic", "least_squares", "softmax") or "B" in wanted:
         return "it knows no formula of " + kind + " with many targets" * ("B" in wanted)
     if kind == "softmax" and spec["regulariser"]["weights"] == "convex":
         return "the threshold of weights 'convex' of softmax is not computed here"

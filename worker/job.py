@@ -33,6 +33,8 @@ from worker.result import conclude
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger("newtond.worker")
+LARGEST_DIGESTED = 1 << 23
+"""The bytes of row-block gradients that a line digests unasked; more of them take longer than a pass."""
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 RULES: dict[str, str] = {"cancelled": "stopped on request", "time_limit": "the time limit was reached"}
 
@@ -223,10 +225,12 @@ class Solve:
         return stopped
 
     def _measured(self, step: Step) -> Measured | None:
-        """Return what the step was measured from; under audit computed anew where the method does not say."""
-        if step.measured is not None or not self._spec.solver.audit:
-            return step.measured
-        return Measured(step.state.iterate, self._gradients.at(step.state.iterate))
+        """Return what the step was measured from: under audit always, else where digests of it cost little."""
+        measured = step.measured
+        if self._spec.solver.audit:
+            x = step.state.iterate
+            return measured or Measured(x, self._gradients.at(x))
+        return measured if measured is not None and measured.nbytes <= LARGEST_DIGESTED else None
 
     @cached_property
     def _gradients(self) -> RowGradients:

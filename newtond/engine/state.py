@@ -69,6 +69,11 @@ class Measured:
     x: Vector
     shares: Sequence[Share]
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all shares."""
+        return sum(part.nbytes for part, _ in self.shares)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
