@@ -62,7 +62,7 @@ def figures(record: TraceRecord, forecast: Forecast) -> str:
     """Return an iteration in words."""
     left = forecast.seconds_left()
     eta = f"  ETA {duration(left)}" if left else ""
-    loss, gradient = (measured(record.get(name)) for name in ("loss", "gradient_norm"))
+    loss, gradient = measured(record.get("loss")), measured(record.get("gradient_norm"))
     return f"iteration {record['iteration']}  loss {loss}  |gradient| {gradient}{eta}"
 
 
