@@ -101,6 +101,9 @@ class _Parser:
         self.text = text
         self.tokens = list(self._tokens())
         self.position = 0
+        self.terms: dict[str, Term] = {}
+        self.dropped: set[str] = set()
+        self.everything, self.intercept = False, True
 
     def _tokens(self) -> Iterator[tuple[str, str, int]]:
         position = 0
@@ -114,37 +117,41 @@ class _Parser:
             position = match.end()
 
     def formula(self) -> Formula:
+        target = self._target()
+        self._take("+")
+        while self.position < len(self.tokens):
+            self._take(self._sign())
+        kept = tuple(term for term in self.terms.values() if term.name not in self.dropped)
+        return Formula(target, kept, frozenset(self.dropped), self.everything, self.intercept)
+
+    def _target(self) -> Term:
         place = self._peek()[2]
         target = self._term()
         if target.function == "C":
             self._refuse("the target is a number, not a category", place)
         self._expect("~")
-        terms: dict[str, Term] = {}
-        dropped: set[str] = set()
-        everything, intercept, sign = False, True, "+"
-        while True:
-            kind, word, place = self._peek()
-            if kind == "number":
-                self.position += 1
-                intercept = (sign == "+") == (word == "1")
-            elif (kind, word) == ("mark", "."):
-                self.position += 1
-                if sign == "-":
-                    self._refuse("`-` takes away one column, not all", place)
-                everything = True
-            else:
-                term = self._term()
-                if sign == "-":
-                    dropped.add(term.name)
-                elif str(term) in terms:
-                    self._refuse(f"{term} comes twice", place)
-                else:
-                    terms[str(term)] = term
-            if self.position == len(self.tokens):
-                break
-            sign = self._sign()
-        kept = tuple(term for term in terms.values() if term.name not in dropped)
-        return Formula(target, kept, frozenset(dropped), everything, intercept)
+        return target
+
+    def _take(self, sign: str) -> None:
+        kind, word, place = self._peek()
+        if kind == "number":
+            self._next()
+            self.intercept = (sign == "+") == (word == "1")
+        elif (kind, word) == ("mark", "."):
+            self._next()
+            if sign == "-":
+                self._refuse("`-` takes away one column, not all", place)
+            self.everything = True
+        else:
+            self._take_term(sign, self._term(), place)
+
+    def _take_term(self, sign: str, term: Term, place: int) -> None:
+        if sign == "-":
+            self.dropped.add(term.name)
+        elif str(term) in self.terms:
+            self._refuse(f"{term} comes twice", place)
+        else:
+            self.terms[str(term)] = term
 
     def _term(self) -> Term:
         kind, word, place = self._next()
