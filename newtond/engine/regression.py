@@ -26,8 +26,8 @@ from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.methods.approximate_newton import approximate_newton
 from newtond.engine.methods.minimum_norm import NullSpace, null_space
 from newtond.engine.methods.newton import newton
-from newtond.engine.methods.planning import gram_price, make_hessian, make_plan
-from newtond.engine.methods.quasi_newton import Route, convex_steps, quasi_newton
+from newtond.engine.methods.planning import gram_price, make_hessian, make_plan, partial_price
+from newtond.engine.methods.quasi_newton import Route, Rung, convex_steps, quasi_newton
 from newtond.engine.methods.standard_errors import StandardErrors
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.objective import Loss, Objective, Penalty, RowGradients, Separable
@@ -36,6 +36,7 @@ from newtond.engine.state import Csr, Inputs, Solution, State, Step, Vector
 
 SAMPLED, SAMPLED_TOLERANCE, SAMPLED_ITERATIONS = 20, 0.05, 30
 SAMPLE_STREAM = 5
+DEAR = 8.0
 Bound = Callable[[Vector, Vector, Vector], Vector]
 
 
@@ -332,7 +333,7 @@ class Regression:
         sampled = spec.model_copy(update={"regulariser": regulariser})
         few = Regression(sampled, _of_rows(inputs, rows, self.design.rows), self.link, self.design.threads)
         rule = StoppingRule(SAMPLED_TOLERANCE, SAMPLED_ITERATIONS, 0.0)
-        *_, last = convex_steps(few.objective, Route(diagonal, None), rule, few.first_state())
+        *_, last = convex_steps(few.objective, Route((Rung(diagonal, 0.0),), None), rule, few.first_state())
         return State(0, {"x": last.state.arrays["x"]}, {})
 
     @property
@@ -403,8 +404,9 @@ class RegressionFamily:
         hessian = make_hessian(plan, spec, regression.design)
         if isinstance(hessian, ExactHessian) and plan.hessian in ("partial", "arrow"):
             objective = regression.objective
-            first = partial if plan.hessian == "partial" else None
-            route = Route(first, hessian, gram_price(objective))
+            route = Route(
+                _rungs(objective) if plan.hessian == "partial" else (), hessian, gram_price(objective)
+            )
             if state is None and plan.hessian == "partial" and regression.warm is None:
                 state = regression.sampled_state(inputs)
             state = state or regression.first_state()
@@ -439,6 +441,12 @@ class RegressionFamily:
             regression.loss,
             spec.regulariser.ridge,
         )
+
+
+def _rungs(objective: Objective) -> tuple[Rung, ...]:
+    """Return the cheap Hessians, the partial one first unless it costs many passes."""
+    kept = Rung(partial, partial_price(objective))
+    return (kept,) if kept.price <= DEAR else (Rung(diagonal, 1.0), kept)
 
 
 def _plan(regression: Regression) -> Plan:

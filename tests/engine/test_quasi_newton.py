@@ -125,3 +125,15 @@ def test_an_interrupted_solve_goes_on_to_the_same_bits(make_problem: Any, noise:
         resumed = list(engine.steps(spec, inputs, 2, earlier.state))
         assert len(resumed) == len(whole) - 1 - earlier.record.iteration
         assert resumed[-1].state.arrays["x"].tobytes() == whole[-1].state.arrays["x"].tobytes()
+
+
+def test_where_even_a_partial_hessian_is_dear_the_diagonal_comes_first(make_problem: Any) -> None:
+    A = rows(60_000, 1_000, 4, 9)
+    b = target(A, 7)
+    steps, found, plan = solve(make_problem, "exp", A, b)
+    assert plan.hessian == "partial"
+    assert steps[0].record.note == "kept Hessian: its diagonal"
+    assert steps[-1].termination == "converged"
+    _, exact, _ = solve(make_problem, "exp", A, b, solver={"hessian": "exact"})
+    gap = A @ (found.arrays["x"] - exact.arrays["x"])
+    assert np.linalg.norm(gap) <= 1e-8 * np.linalg.norm(A @ exact.arrays["x"])

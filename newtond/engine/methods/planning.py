@@ -14,6 +14,7 @@ from newtond.engine.design import DesignMatrix
 from newtond.engine.hessians import Hessian
 from newtond.engine.hessians.arrow import arrow_hessian
 from newtond.engine.hessians.dense import dense_hessian
+from newtond.engine.hessians.frozen import HEAVIEST
 from newtond.engine.hessians.krylov import FreeHessian, SketchedHessian
 from newtond.engine.hessians.sampled import SampledHessian, default_rows
 from newtond.engine.methods.standard_errors import errors_memory
@@ -124,6 +125,15 @@ def _samples_well(objective: Objective) -> bool:
     design, loss = objective.design, objective.loss
     enough = design.rows >= max(MANY_ROWS, FEW * design.width)
     return enough and loss.fused is not None and bool(np.isfinite(loss.reach))
+
+
+def partial_price(objective: Objective) -> float:
+    """Return what a partial Hessian (`hessians.frozen`) and its single-precision factor cost, in passes over A."""
+    design = objective.design
+    sweep = 2 * ENTRY * design.nnz + 5 * design.rows
+    product = PRODUCT if design.sparse else FLOP * 2
+    gram = HEAVIEST * product * float(design.gram_products.sum())
+    return 1.0 + (gram + FLOP * design.width**3 / 6) / sweep
 
 
 def gram_price(objective: Objective) -> float:

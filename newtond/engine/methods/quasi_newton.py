@@ -2,12 +2,12 @@
 
     p = −H g,   H the L-BFGS inverse Hessian of the last pairs (s, y) that starts from M⁻¹                  (1)
 
-M is partial at first (`hessians.frozen`). Where the rate of the last steps promises more passes than an exact
-Hessian costs, that is built at the present x and kept in turn. λ = √(gᵀ H g) / √min(sᵀy / sᵀMs, 1) estimates
-the Newton decrement: the correction is the weakest curvature, against M, of the steps seen. A point is
-accepted only after a step that at least halved λ, so that a direction that M holds too stiff and that decays
-slowly is seen. Whatever looks unlike a convex neighbourhood (a step that does not lower F, a row of negative
-curvature at the end, a loss that stands still) is left to Newton's method, from where it is.
+M is partial at first (`hessians.frozen`), or the diagonal where even that costs many passes. Where the rate of the
+last steps promises more passes than the next dearer one costs, that is built at the present x and kept in turn.
+λ = √(gᵀ H g) / √min(sᵀy / sᵀMs, 1) estimates the Newton decrement: the correction is the weakest curvature, against
+M, of the steps seen. A point is accepted only after a step that at least halved λ, so that a direction that M holds
+too stiff and that decays slowly is seen. Whatever looks unlike a convex neighbourhood (a step that does not lower F,
+a row of negative curvature at the end, a loss that stands still) is left to Newton's method, from where it is.
 
 Sources: Nocedal (1980); Liu, Nocedal (1989). Difference: the initial metric is a kept, partial Hessian.
 """
@@ -101,18 +101,30 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Route:
-    """The Hessians that may be kept: the first, and an exact one at a price in passes."""
+class Rung:
+    """A Hessian that may be kept, and what building it costs in passes over A."""
 
-    first: Build | None
-    hessian: ExactHessian | None
+    build: Build
+    price: float
+
+
+@dataclass(frozen=True)
+class Route:
+    """The Hessians that may be kept, from cheap to exact; the last one again and again, None: then no more."""
+
+    rungs: tuple[Rung, ...]
+    last: ExactHessian | None
     price: float = np.inf
 
     def build(self, objective: Objective, anchor: Evaluation, builds: int) -> FrozenHessian | None:
         """Return M at the anchor."""
-        if builds == 0 and self.first is not None:
-            return self.first(objective, anchor)
-        return None if self.hessian is None else exact(self.hessian, objective, anchor)
+        if builds < len(self.rungs):
+            return self.rungs[builds].build(objective, anchor)
+        return None if self.last is None else exact(self.last, objective, anchor)
+
+    def price_of(self, builds: int) -> float:
+        """Return what the Hessian after so many costs, in passes over A."""
+        return self.rungs[builds].price if builds < len(self.rungs) else self.price
 
 
 def direction(frozen: FrozenHessian, memory: Memory, gradient: Vector) -> tuple[Vector, float]:
@@ -139,9 +151,9 @@ def quasi_newton(
     state: State,
 ) -> Iterator[Step]:
     """Yield a step an iteration until the rule or the limit; Newton's method takes over where it must."""
-    assert route.hessian is not None
+    assert route.last is not None
     if state.scalars.get("handed_over"):
-        yield from _newton(objective, route.hessian, rule, seed, state)
+        yield from _newton(objective, route.last, rule, seed, state)
         return
     last = state
     for step in convex_steps(objective, route, rule, state):
@@ -153,7 +165,7 @@ def quasi_newton(
             return
     near = {"near": int(step.stopping_rule == NOT_CONVEX)}
     left = State(last.iteration, {"x": last.arrays["x"]}, near)
-    yield from _newton(objective, route.hessian, rule, seed, left)
+    yield from _newton(objective, route.last, rule, seed, left)
 
 
 def _newton(
@@ -175,7 +187,11 @@ def convex_steps(objective: Objective, route: Route, rule: StoppingRule, state: 
         threshold = rule.threshold(here.value)
         if _worth_another(route, memory, decrement, threshold):
             memory = replace(Memory.at(here.x, memory.builds + 1), stall=memory.stall)
-            frozen = _built(route, objective, memory, phases)[0] if memory.builds <= MOST_BUILDS else None
+            frozen = (
+                _built(route, objective, memory, phases)[0]
+                if memory.builds <= len(route.rungs) + MOST_BUILDS
+                else None
+            )
             continue
         ended = _verdict(rule, memory, here, decrement, k)
         if ended is not None:
@@ -209,11 +225,12 @@ def _built(
 
 
 def _worth_another(route: Route, memory: Memory, decrement: float, threshold: float) -> bool:
-    """Whether an exact Hessian at the present x costs less than going on as before."""
-    if route.hessian is None or decrement <= threshold:
+    """Whether the next Hessian, built at the present x, costs less than going on as before."""
+    price = route.price_of(memory.builds + 1)
+    if price == np.inf or decrement <= threshold:
         return False
     now = replace(memory, decrements=np.append(memory.decrements, decrement))
-    return memory.weakest < WEAKEST or now.passes_left(threshold) > route.price + SPARE
+    return memory.weakest < WEAKEST or now.passes_left(threshold) > price + SPARE
 
 
 def _verdict(
