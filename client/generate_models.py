@@ -1,6 +1,6 @@
 """Write newtond_client/models.py from the server's OpenAPI document: the client has no vocabulary of its own.
 
-``python client/generate_models.py`` reads openapi/openapi.json and writes the file anew.
+``python client/generate_models.py`` reads openapi/openapi.json and writes the file anew, and copies the verifier.
 """
 
 import json
@@ -13,6 +13,8 @@ from typing import Any
 CLIENT = Path(__file__).parent
 SOURCE = CLIENT.parent / "openapi" / "openapi.json"
 TARGET = CLIENT / "newtond_client" / "models.py"
+VERIFIER_SOURCE = CLIENT.parent / "service" / "verify.py"
+VERIFIER = CLIENT / "newtond_client" / "verify.py"
 SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 HEAD = '''"""What the server takes and returns, as its OpenAPI document says it. Generated: see generate_models.py."""
 
@@ -172,6 +174,12 @@ def read(source: Path = SOURCE) -> str:
     return _formatted(text(json.loads(source.read_text(encoding="utf-8"))))
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Write the models, and the verifier of bundles byte by byte: it compares itself with the one in a bundle."""
     TARGET.write_text(read(), encoding="utf-8")
-    sys.stderr.write(f"wrote {TARGET}\n")
+    VERIFIER.write_bytes(VERIFIER_SOURCE.read_bytes())
+    sys.stderr.write(f"wrote {TARGET} and {VERIFIER}\n")
+
+
+if __name__ == "__main__":
+    write()

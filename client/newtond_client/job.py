@@ -7,6 +7,7 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from newtond_client.answers import array_of, document_of
@@ -83,6 +84,12 @@ class JobCalls:
         """Ask the job to stop; its best iterate so far is kept."""
         self.state = await self.link.document(Request("POST", f"{self.path}/cancel"))
         return self.state
+
+    @call
+    async def bundle(self, path: Path) -> None:
+        """Write the evidence of a finished job to a .zip file: spec, chain, result, seal, solution, verifier."""
+        reply = await self.link.send(Request("GET", f"{self.path}/bundle"))
+        path.write_bytes(reply.content)
 
     @call
     async def delete(self) -> None:

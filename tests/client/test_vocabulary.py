@@ -27,6 +27,11 @@ def test_the_models_are_current() -> None:
     assert generate_models.TARGET.read_text() == generate_models.read(), "run: make openapi"
 
 
+def test_the_verifier_is_the_servers() -> None:
+    ours, theirs = generate_models.VERIFIER, generate_models.VERIFIER_SOURCE
+    assert ours.read_bytes() == theirs.read_bytes(), "run: make openapi"
+
+
 @pytest.mark.parametrize("theirs", [each for each in contract_errors() if each is not SetupError])
 def test_every_error_of_the_contract_has_a_class_of_its_own(theirs: type[NewtondError]) -> None:
     problem = problem_detail(theirs("why", source={"pointer": "/b"}), "req").model_dump()

@@ -1,14 +1,17 @@
 """What each command of ``newtonctl`` does; each returns the exit status."""
 
 import sys
+import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
-from newtond_client import Client, Fit, Job, chain, formula
+from newtond_client import Client, Fit, Job, formula
+from newtond_client import verify as verifier
 from newtond_client.ctl import files, screen
 from newtond_client.errors import Interrupted, InvalidInput
 from newtond_client.models import TraceRecord
@@ -195,20 +198,36 @@ def predict(client: Client, asked: Namespace) -> int:
 
 
 def verify(client: Client, asked: Namespace) -> int:
-    """Check that what the server says of a job hangs together, and that it solved the arrays given here."""
-    fit = client.job(asked.job).result()
-    found = list(chain.findings(fit))
-    found += [chain.of_file(files.design(path), name, fit) for name, path in map(_named, asked.array)]
+    """Check a job's evidence against your own files, by the verifier that came with this client."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(asked.bundle or Path(directory) / "bundle.zip")
+        client.job(asked.job).bundle(path)
+        given = dict(zip(("A", "b"), asked.data, strict=False)) | dict(map(_named, asked.array))
+        inputs = {name: files.canonical_file(file, Path(directory) / name) for name, file in given.items()}
+        with redirect_stdout(sys.stderr):
+            faults, unchecked = _checked(path, inputs, asked.seal)
     if asked.json:
-        screen.say_json([{"finding": words, "holds": holds} for words, holds in found])
+        screen.say_json({"faults": faults, "unchecked": unchecked})
     else:
-        for words, holds in found:
-            print(f"{'yes' if holds else 'NO '}  {words}")
-    return DONE if all(holds for _, holds in found) else DOES_NOT_HOLD
+        lines = [*(f"FAILED {each}" for each in faults), *(f"not checked: {each}" for each in unchecked)]
+        print(
+            "\n".join([*lines, "failed" if faults else "held, as far as it was checked" if lines else "held"])
+        )
+    return DOES_NOT_HOLD if faults else NOT_CONVERGED if unchecked else DONE
+
+
+def _checked(path: Path, inputs: dict[str, Path], seal: str | None) -> tuple[list[str], list[str]]:
+    try:
+        faults, unchecked = verifier.check(path, inputs, seal)  # type: ignore[no-untyped-call]
+    except (KeyError, ValueError, OSError, BadZipFile) as error:
+        return [f"damaged: {type(error).__name__}: {error}"], []
+    return list(faults), list(unchecked)
 
 
 def _named(text: str) -> tuple[str, str]:
-    name, _, path = text.partition("=")
+    name, sign, path = text.partition("=")
+    if not sign:
+        raise InvalidInput(f"{text!r} is not NAME=FILE.")
     return name, path
 
 

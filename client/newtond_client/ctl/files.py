@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from newtond_client.canonical import Canonical
+from newtond_client.canonical import Canonical, canonical
 from newtond_client.errors import InvalidInput
 from newtond_client.formula import Formula
 from newtond_client.optional import needed
@@ -47,6 +47,14 @@ def design(path: str, names: Sequence[str] = ()) -> Any:
     if source.media_type != MEDIA_TYPES[".mtx"]:
         raise InvalidInput(f"{path}: to be used here it is .mtx, .npz or .npy.")
     return needed("scipy.io", "to read Matrix Market files").mmread(path)
+
+
+def canonical_file(path: str, stem: Path) -> Path:
+    """Write the array in a file as .npy or .npz beside ``stem`` and return where; raises InvalidInput."""
+    array = canonical(design(path), path)
+    target = stem.with_suffix(".npy" if array.format == "dense" else ".npz")
+    target.write_bytes(b"".join(array.body()))
+    return target
 
 
 def vector(path: str) -> Any:

@@ -1,7 +1,7 @@
 """The command ``newtonctl``: a newtond server from the shell.
 
-Exit status: 0 done; 1 refused, failed or not reachable; 2 a wrong command line; 3 the answer has not converged or
-the job did not succeed; 4 something does not hold (verify); 130 interrupted: the job goes on.
+Exit status: 0 done; 1 refused, failed or not reachable; 2 a wrong command line; 3 the answer has not converged, the
+job did not succeed, or (verify) not all could be checked; 4 something does not hold; 130 interrupted: the job goes on.
 """
 
 import argparse
@@ -24,8 +24,8 @@ An API key is read from NEWTOND_KEY. --json prints JSON instead of text.
   newtonctl jobs --status running
   newtonctl result job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG --name x --output x.npy
 
-Exit status: 0 done; 1 refused, failed or not reachable; 2 a wrong command line; 3 not converged or not
-succeeded; 4 something does not hold (verify); 130 interrupted, the job goes on.
+Exit status: 0 done; 1 refused, failed or not reachable; 2 a wrong command line; 3 not converged, not
+succeeded, or (verify) not all checked; 4 something does not hold; 130 interrupted, the job goes on.
 """
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -132,9 +132,10 @@ def _add_answers(add: Add) -> None:
     predict.add_argument("--output", metavar="FILE", help=".npy or .csv; else they are printed")
     verify = add("verify", commands.verify)
     verify.add_argument("job")
-    verify.add_argument(
-        "--array", action="append", default=[], metavar="NAME=FILE", help="must be what was solved"
-    )
+    verify.add_argument("data", nargs="*", metavar="FILE", help="A and b, as they were sent")
+    verify.add_argument("--array", action="append", default=[], metavar="NAME=FILE", help="any other array")
+    verify.add_argument("--seal", help="the seal's digest that you noted when the job finished")
+    verify.add_argument("--bundle", metavar="FILE", help="where to keep the evidence, a .zip")
 
 
 if __name__ == "__main__":
