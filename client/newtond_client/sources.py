@@ -55,10 +55,8 @@ def read_file(path: Path) -> Canonical | File:
     plain = [ending for ending in endings if ending != ".gz"][-1:]
     if plain and plain[0] in MEDIA_TYPES:
         return File(path, MEDIA_TYPES[plain[0]], "gzip" if endings[-1] == ".gz" else None)
-    endings_read = ", ".join(MEDIA_TYPES)
-    raise InvalidInput(
-        f"{path.name}: arrays are read from .npy, .npz and (also as .gz) {endings_read} files."
-    )
+    others = ", ".join(MEDIA_TYPES)
+    raise InvalidInput(f"{path.name}: arrays are read from .npy, .npz and (also as .gz) {others} files.")
 
 
 def _loaded(path: Path) -> Any:

@@ -136,7 +136,7 @@ def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="There is no file"):
         read_file(tmp_path / "missing.npy")
     (tmp_path / "A.mat").write_bytes(b"")
-    with pytest.raises(InvalidInput, match="A.mat: arrays are read from .npy"):
+    with pytest.raises(InvalidInput, match=r"A\.mat: arrays are read from \.npy"):
         read_file(tmp_path / "A.mat")
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object))
     with pytest.raises(InvalidInput, match="allow_pickle"):
