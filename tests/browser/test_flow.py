@@ -1,5 +1,6 @@
 """From a file to a result in the browser: upload, plan, the curve as it grows, a worker killed, the download."""
 
+import gzip
 import io
 import re
 from collections.abc import Callable
@@ -170,6 +171,28 @@ def test_a_refusal_shows_its_place(site: Site, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Solve", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("/solver/tolerance")
     expect(page.locator("[name='/solver/tolerance']")).to_be_focused()
+
+
+def test_a_file_of_several_arrays_fills_them_all(
+    site: Site, client: httpx.Client, open_page: OpenPage, tmp_path: Path
+) -> None:
+    path = tmp_path / "A.svm.gz"
+    path.write_bytes(gzip.compress(b"1.5 1:1 2:0.5\n2.5 1:2\n4.5 2:3\n"))
+    page = open_page(site.url, "/pages/solve?kind=least_squares")
+    page.get_by_label("A, from a file").set_input_files(path)
+    for name, sizes in {"A": [3, 2], "b": [3]}.items():
+        text = page.get_by_label(f"{name}, as JSON or as an id", exact=True)
+        expect(text).to_have_value(re.compile("^sha256:[0-9a-f]{64}$"))
+        assert client.get(f"/arrays/{text.input_value()}").json()["shape"] == sizes
+
+
+def test_a_foreign_file_is_told_what_to_save_instead(site: Site, open_page: OpenPage, tmp_path: Path) -> None:
+    path = tmp_path / "A.parquet"
+    path.write_bytes(b"PAR1")
+    page = open_page(site.url, "/pages/solve", expected="a status of 415")
+    page.get_by_label("A, from a file").set_input_files(path)
+    expect(page.get_by_role("alert")).to_contain_text("Parquet")
+    expect(page.get_by_role("alert")).to_contain_text("save_npz")
 
 
 def test_the_list_filters_pages_and_follows(site: Site, client: httpx.Client, open_page: OpenPage) -> None:

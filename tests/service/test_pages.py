@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from newtond.contract.result import Curvature, Plan
+from service.formats.media_type import FORMATS, known_format
 from service.site import PAGES, POLICY
 from tests.service.conftest import refusal
 
@@ -169,6 +170,12 @@ def test_a_style_sheet_loads_nothing_from_elsewhere(path: Path) -> None:
 def test_pages_have_words_for_all_that_the_contract_may_say(module: str, words: Any) -> None:
     text = (PACKAGE / "assets" / f"{module}.js").read_text()
     assert [word for word in get_args(words) if not re.search(rf"^  {word}: ", text, re.MULTILINE)] == []
+
+
+def test_the_form_knows_the_endings_that_the_service_reads() -> None:
+    text = (PACKAGE / "assets" / "inputs.js").read_text()
+    endings = dict(re.findall(r'^  (\w+): "(\w+)",$', text, re.MULTILINE))
+    assert endings == {ending: known_format(None, filename=f"A.{ending}") for ending in (*FORMATS, *endings)}
 
 
 def test_the_ids_that_a_module_looks_for_are_in_its_page() -> None:

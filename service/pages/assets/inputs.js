@@ -6,9 +6,17 @@ import { parsed } from "./fields.js";
 import { bytes, shape, short } from "./format.js";
 import { showProblem } from "./shell.js";
 
-const FORMATS = {
-  mtx: "mtx", npz: "npz", npy: "npy", json: "json", arrow: "arrow", feather: "arrow", ipc: "arrow",
-  svmlight: "svmlight", libsvm: "svmlight", svm: "svmlight",
+const ENDINGS = {
+  mtx: "mtx",
+  npz: "npz",
+  npy: "npy",
+  svmlight: "svmlight",
+  libsvm: "svmlight",
+  svm: "svmlight",
+  arrow: "arrow",
+  feather: "arrow",
+  ipc: "arrow",
+  json: "json",
 };
 const ID = /^sha256:[0-9a-f]{64}$/;
 
@@ -21,11 +29,12 @@ export function written(array) {
 
 /** One array: its role, a text for what it is, and a file to put in its place. */
 export class ArrayInput {
-  constructor(name, role, pointer, changed) {
+  constructor(name, role, pointer, changed, all) {
     this.name = name;
     this.role = role;
     this.pointer = pointer;
     this.changed = changed;
+    this.all = all;
     this.text = h("textarea", { class: "code", rows: "3", spellcheck: "false", "aria-label": `${name}, as JSON or as an id`, "data-pointer": pointer, placeholder: pointer === `/${name}` ? "JSON, or sha256:…" : "a word, a number, JSON, or sha256:…", input: changed });
     this.file = h("input", { type: "file", "aria-label": `${name}, from a file`, change: () => this.send() });
     this.state = h("div", { class: "hint", role: "status" });
@@ -58,36 +67,40 @@ export class ArrayInput {
       words.textContent = sent < size ? `${bytes(sent)} of ${bytes(size)}` : "sent; the server reads it";
     };
     try {
-      const answer = await upload(`/arrays${query(file.name)}`, file, encoding(file.name), progress);
-      const info = answer.arrays ? answer.arrays[this.name] : answer;
-      if (!info) return showProblem({ problem: missing(file.name, answer.arrays, this.name) }, this.state);
-      this.text.value = info.id;
-      this.text.rows = 2;
-      const done = `${file.name}: ${shape(info.shape)}, ${info.format === "csr" ? "sparse" : "dense"}, stored as ${short(info.id)}`;
-      show(this.state, done);
-      announce(`${this.name} is stored.`);
-      this.changed();
+      const stored = await upload(`/arrays${query(file.name)}`, file, headers(file.name), progress);
+      this.place(stored.arrays ?? { [this.name]: stored }, file.name);
     } catch (error) {
       showProblem(error, this.state);
     }
   }
+
+  /** Put what a file held where it belongs: one of several arrays goes by its name. */
+  place(arrays, fileName) {
+    show(this.state);
+    const of = (name) => this.all().find((input) => input.name === name);
+    const known = Object.entries(arrays).filter(([name]) => of(name));
+    for (const [name, info] of known) of(name).take(info, fileName);
+    const unknown = Object.keys(arrays).filter((name) => !of(name));
+    if (unknown.length) this.state.append(h("p", {}, `${fileName} holds ${unknown.join(" and ")}, which this kind does not take.`));
+    announce(`${known.map(([name]) => name).join(" and ")} from ${fileName}: stored.`);
+    this.changed();
+  }
+
+  take(info, fileName) {
+    this.text.value = info.id;
+    this.text.rows = 2;
+    show(this.state, `${fileName}: ${shape(info.shape)}, ${info.format === "csr" ? "sparse" : "dense"}, stored as ${short(info.id)}`);
+  }
 }
 
-function missing(file, arrays, name) {
-  return { title: "Not in this file", detail: `${file} holds ${Object.keys(arrays).join(" and ")}, not ${name}.` };
-}
-
-function suffix(name) {
-  return name.toLowerCase().replace(/\.gz$/, "").split(".").at(-1);
-}
+const ending = (name) => name.toLowerCase().replace(/\.gz$/, "").split(".").at(-1);
 
 /** The format goes by the file's name: a browser knows no media type of these. */
-function query(name) {
-  const format = FORMATS[suffix(name)];
-  return format ? `?format=${format}` : "";
-}
+const query = (name) => (ENDINGS[ending(name)] ? `?format=${ENDINGS[ending(name)]}` : "");
 
-function encoding(name) {
-  const headers = { "Content-Type": "application/octet-stream" };
-  return name.toLowerCase().endsWith(".gz") ? { ...headers, "Content-Encoding": "gzip" } : headers;
+/** A format that is not read is named all the same: the refusal says what to save instead. */
+function headers(name) {
+  const foreign = !ENDINGS[ending(name)] && /^[a-z0-9]+$/.test(ending(name));
+  const type = { "Content-Type": foreign ? `application/${ending(name)}` : "application/octet-stream" };
+  return name.toLowerCase().endsWith(".gz") ? { ...type, "Content-Encoding": "gzip" } : type;
 }

@@ -22,7 +22,7 @@ class KindForm {
     this.options = new Fields(schema, definitions, "", (name, property) => OWN.includes(name) || takesArray(property));
     // an array that has no place at the top of the body is the regulariser's
     this.places = new Map(Object.keys(problem.inputs).map((name) => [name, name in schema.properties ? "" : "/regulariser"]));
-    this.arrays = Object.entries(problem.inputs).map(([name, role]) => new ArrayInput(name, role, `${this.places.get(name)}/${name}`, showBody));
+    this.arrays = Object.entries(problem.inputs).map(([name, role]) => new ArrayInput(name, role, `${this.places.get(name)}/${name}`, showBody, () => this.arrays));
     this.fill(problem.example);
   }
 
