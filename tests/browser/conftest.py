@@ -20,7 +20,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.conftest import WorkerProcesses
+from tests.conftest import Valkey, WorkerProcesses
 from tests.service.conftest import Service, example, finish, running_service, running_valkey, service_root
 
 __all__ = ["service_root"]
@@ -106,6 +106,13 @@ def site(service_root: Path) -> Iterator[Site]:
 def quiet_site(service_root: Path) -> Iterator[Service]:
     """A service whose queue nobody serves."""
     with running_valkey() as valkey, running_service(service_root / "quiet", valkey.url) as service:
+        yield service
+
+
+@pytest.fixture
+def mortal_service(tmp_path: Path, own_valkey: Valkey) -> Iterator[Service]:
+    """A service that a test may stop and start."""
+    with running_service(tmp_path, own_valkey.url) as service:
         yield service
 
 

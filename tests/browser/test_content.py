@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,8 +16,7 @@ from newtond.contract.trace import TraceRecord
 from newtond.store import DataDirectory
 from newtond.store.attempts import Attempt
 from tests.browser.conftest import Site
-from tests.conftest import Valkey
-from tests.service.conftest import Service, example, running_service, submit
+from tests.service.conftest import Service, example, submit
 
 OpenPage = Callable[..., Page]
 LINES = 10_000
@@ -206,13 +204,6 @@ def test_a_torn_stream_yields_whole_events_only(site: Site, open_page: OpenPage,
         broken.decode(),
     )
     assert found == [{"event": "iteration", "id": "7", "data": '{"é": 1}'}, {"event": "end", "data": "{}"}]
-
-
-@pytest.fixture
-def mortal_service(tmp_path: Path, own_valkey: Valkey) -> Iterator[Service]:
-    """A service that a test may stop and start."""
-    with running_service(tmp_path, own_valkey.url) as service:
-        yield service
 
 
 def test_pages_go_on_when_the_service_comes_back(mortal_service: Service, open_page: OpenPage) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
+from newtond.store.credentials import Credentials
 from tests.browser.conftest import HOSTILE, Site
+from tests.service.conftest import Service
 
 OpenPage = Callable[..., Page]
 
@@ -47,20 +49,22 @@ def test_the_policy_stops_markup_that_a_defect_would_let_in(site: Site, open_pag
     unharmed(page)
 
 
-def test_the_key_goes_with_every_call_and_is_forgotten_with_the_tab(
-    site: Site, context: BrowserContext, open_page: OpenPage
+def test_a_service_with_keys_is_asked_with_one_that_is_forgotten_with_the_tab(
+    mortal_service: Service, open_page: OpenPage
 ) -> None:
-    sent: list[str | None] = []
-    context.on("request", lambda request: sent.append(request.headers.get("authorization")))
-    page = open_page(site.url, "/")
-    page.get_by_role("button", name="API key").click()
-    page.get_by_role("textbox", name="API key").fill("secret-1")
+    key, _ = Credentials(mortal_service.data_dir).create("acme")
+    page = open_page(mortal_service.url, "/", expected="a status of 401")
+    expect(page.get_by_role("dialog", name="API key")).to_contain_text("wants a key")
+    page.get_by_role("textbox", name="API key").fill(key)
     page.get_by_role("button", name="Use this key").click()
     expect(page.get_by_role("button", name="API key: set")).to_be_visible()
+    expect(page.locator("#live")).to_have_text("live")
+    expect(page.locator("#empty")).to_contain_text("No job yet")
     with page.expect_request("**/jobs?*") as call:
         page.get_by_role("button", name="Filter").click()
-    assert call.value.headers["authorization"] == "Bearer secret-1"
-    sent.clear()
-    other = open_page(site.url, "/")
-    expect(other.get_by_role("button", name="API key", exact=True)).to_be_visible()
-    assert other.evaluate("JSON.stringify([localStorage, document.cookie])").count("secret") == 0
+    assert call.value.headers["authorization"] == f"Bearer {key}"
+    assert key not in page.evaluate("JSON.stringify([localStorage, document.cookie, location.href])")
+    other = open_page(mortal_service.url, "/", expected="a status of 401")
+    expect(other.get_by_role("dialog", name="API key")).to_be_visible()
+    other.keyboard.press("Escape")
+    expect(other.get_by_role("alert")).to_contain_text("Bearer")

@@ -10,6 +10,11 @@ export class ApiError extends Error {
     this.problem = problem;
     this.status = problem.status;
   }
+
+  /** Whether the same call would be refused again: it is not that the service is away or failed. */
+  get isFinal() {
+    return this.status >= 400 && this.status < 500;
+  }
 }
 
 /** Return the API key of this browser tab, if one was entered. */
@@ -40,9 +45,13 @@ export function problemOf(status, text) {
   return { status, title: `Status ${status}`, detail: `The server answered with status ${status}.` };
 }
 
-/** Return the response to a call; throws ApiError where it is a refusal. */
+const silence = () => {
+  throw new ApiError({ status: 0, title: "No answer", detail: "The service does not answer." });
+};
+
+/** Return the response to a call; throws ApiError where it is a refusal, or where nothing answers. */
 export async function request(path, { headers, ...options } = {}) {
-  const response = await fetch(path, { ...options, headers: authorised(headers), cache: "no-store" });
+  const response = await fetch(path, { ...options, headers: authorised(headers), cache: "no-store" }).catch(silence);
   if (response.status === 401) refused.dispatchEvent(new Event("key"));
   if (!response.ok && response.status !== 304) throw new ApiError(problemOf(response.status, await response.text()));
   return response;
@@ -62,7 +71,7 @@ export async function patiently(call) {
     try {
       return await call();
     } catch (error) {
-      if (error instanceof ApiError && error.status < 500) throw error;
+      if (error instanceof ApiError && error.isFinal) throw error;
       await pause(1500);
     }
   }

@@ -53,10 +53,10 @@ export async function confirmed(title, words, verb) {
   return (await ask(title, h("p", {}, words), [go, stay])) === "yes";
 }
 
-let asking = false;
+let [asking, dismissed] = [false, false];
 
 async function askKey(wanted) {
-  if (asking) return;
+  if (asking || (wanted && dismissed)) return;
   asking = true;
   const input = h("input", { type: "password", name: "key", autocomplete: "off", spellcheck: "false", autofocus: true });
   const why = wanted ? "The service wants a key, or another one than it was given." : "Sent with every call as a Bearer token.";
@@ -67,7 +67,8 @@ async function askKey(wanted) {
   const forget = key() && h("button", { value: "forget" }, "Forget it");
   const answer = await ask("API key", content, [h("button", { value: "use", class: "primary" }, "Use this key"), forget, h("button", { value: "" }, "Cancel")]);
   asking = false;
-  if (answer === "") return;
+  dismissed = answer === "";
+  if (dismissed) return;
   keepKey(answer === "use" ? input.value.trim() : "");
   location.reload();
 }

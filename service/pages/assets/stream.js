@@ -47,7 +47,7 @@ export async function* records(path, onBreak) {
         yield JSON.parse(event.data);
       }
     } catch (error) {
-      if (error instanceof ApiError && error.status < 500) throw error;
+      if (error instanceof ApiError && error.isFinal) throw error;
     }
     onBreak(true);
     await pause(wait);
