@@ -60,6 +60,8 @@ SETTINGS = {
     "TENANT_STREAMS": ("100", "open event streams of one tenant; then it gets 429"),
     "PUBLISHED": ("", "host:port where a container's port is reached; it decides on keys"),
     "JOB_SECONDS": ("21600.0", "largest solver.time_limit"),
+    "RETENTION_SECONDS": ("604800.0", "how long a finished job is kept, and an array that no job names"),
+    "COLLECT_SECONDS": ("60.0", "how often what expired is removed"),
     "WAIT_SECONDS": ("60.0", "longest Prefer: wait"),
     "PLAN_SECONDS": ("30.0", "how long a dry run is waited for"),
     "PAGE_SIZE": ("100", "most entries of one page of a list"),

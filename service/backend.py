@@ -1,7 +1,7 @@
 """What the routes stand on: the stores, the queue and the sandbox of one app, opened and closed with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,13 @@ import structlog
 from anyio import to_thread
 from fastapi import Request
 
-from newtond.contract.errors import Conflict, QueueUnavailable, Unavailable
+from newtond.contract.errors import Conflict, NotFound, QueueUnavailable, Unavailable
 from newtond.store import DataDirectory
 from newtond.store.arrays import ArrayStore
 from newtond.store.credentials import Credentials, check_exposed, is_loopback
 from newtond.store.jobs import JobStore
 from newtond.store.queue import JobQueue
+from newtond.store.retention import collect
 from newtond.store.tenant import Tenant
 from service import upload
 from service.auth import Door, Key, needed_scope
@@ -57,6 +58,14 @@ class House:
             share.deletions.carry_out(share.jobs)
         for job_id in self.queue.reconcile(self.data):
             log.warning("job enqueued again", job_id=job_id)
+
+    def collect(self) -> None:
+        """Remove the jobs and arrays whose time is over; raises OSError."""
+        for tenant in self.data.tenants():
+            jobs, arrays = collect(tenant, self.settings.retention_seconds)
+            self.metrics.count_expired(len(jobs), len(arrays))
+            if jobs or arrays:
+                log.info("expired", tenant=tenant.name, jobs=len(jobs), arrays=len(arrays))
 
 
 @dataclass(frozen=True)
@@ -183,24 +192,29 @@ async def running(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
     for share in opened.shares():
         share.arrays.sweep()
     opened.sandbox.start()
-    loop = asyncio.create_task(_reconcile_for_ever(opened))
+    settings = opened.settings
+    loops = [
+        asyncio.create_task(_for_ever("reconciler", opened.reconcile, settings.reconcile_seconds)),
+        asyncio.create_task(_for_ever("collector", opened.collect, settings.collect_seconds)),
+    ]
     try:
         yield opened
     finally:
-        loop.cancel()
-        with suppress(asyncio.CancelledError):
-            await loop
+        for loop in loops:
+            loop.cancel()
+            with suppress(asyncio.CancelledError):
+                await loop
         opened.sandbox.close()
         opened.queue.connection.close()
 
 
-async def _reconcile_for_ever(opened: House) -> None:
+async def _for_ever(name: str, work: Callable[[], None], seconds: float) -> None:
     """Nothing may end this loop: what fails now is tried again."""
     while True:
         try:
-            await to_thread.run_sync(opened.reconcile)
+            await to_thread.run_sync(work)
         except QueueUnavailable:
-            log.warning("reconciler: Redis does not answer")
-        except (OSError, Unavailable):
-            log.exception("reconciler failed")
-        await asyncio.sleep(opened.settings.reconcile_seconds)
+            log.warning(f"{name}: Redis does not answer")
+        except (OSError, Unavailable, NotFound):
+            log.exception(f"{name} failed")
+        await asyncio.sleep(seconds)

@@ -35,6 +35,18 @@ class Metrics:
         )
         self._uploaded = Counter("newtond_upload_bytes", "Bytes of uploads received", registry=self.registry)
 
+        self._expired = Counter(
+            "newtond_expired",
+            "Jobs and arrays removed, their time being over",
+            ("what",),
+            registry=self.registry,
+        )
+
+    def count_expired(self, jobs: int, arrays: int) -> None:
+        """Count what was removed."""
+        self._expired.labels("job").inc(jobs)
+        self._expired.labels("array").inc(arrays)
+
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer."""
         self._requests.labels(method, route, str(status)).inc()

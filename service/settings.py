@@ -30,6 +30,9 @@ class Limits(Model):
         float, Field(gt=0, description="requests of one tenant a second; then 429")
     ]
     tenant_streams: Annotated[Count, Field(description="open event streams of one tenant; then 429")]
+    retention_seconds: Annotated[
+        Seconds, Field(description="how long a finished job is kept, and an array that no job names")
+    ]
     wait_seconds: Annotated[Seconds, Field(description="longest Prefer: wait")]
     plan_seconds: Annotated[Seconds, Field(description="how long a dry run is waited for before it gets 202")]
     page_size: Annotated[Count, Field(description="most entries of one page of a list")]
@@ -67,6 +70,7 @@ class ServiceSettings(BaseSettings):
     tenant_stored_bytes: Count = 100_000_000_000
     tenant_requests_per_second: Annotated[float, Field(gt=0)] = 500.0
     tenant_streams: Count = 100
+    retention_seconds: Seconds = 7 * 86_400.0
     wait_seconds: Seconds = 60.0
     plan_seconds: Seconds = 30.0
     page_size: Count = 100
@@ -76,6 +80,7 @@ class ServiceSettings(BaseSettings):
         10**9
     )
     reconcile_seconds: Annotated[Seconds, Field(description="how often lost jobs are looked for")] = 15.0
+    collect_seconds: Annotated[Seconds, Field(description="how often what expired is removed")] = 60.0
     keep_alive_seconds: Annotated[
         Seconds, Field(description="how often a silent event stream is heard of")
     ] = 15.0

@@ -143,6 +143,8 @@ def accept(
     """
     with backend.claims():
         backend.quotas.check_queue(backend.tenant, backend.queue)
+        if audit is not None:
+            backend.jobs.accepted(audit.job_id)
         shapes = _shapes(backend, spec)
         check_shapes(spec, shapes)
         wanted = Accepted(
@@ -169,6 +171,7 @@ def _shapes(backend: Backend, spec: SolveSpec) -> dict[str, tuple[int, ...]]:
         assert isinstance(array_id, str)
         try:
             shapes[name] = backend.arrays.info(array_id).shape
+            backend.arrays.touch(array_id)
         except NotFound as error:
             raise NotFound(error.detail, source={"pointer": ARRAY_POINTERS[name]}) from None
     return shapes

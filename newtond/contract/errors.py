@@ -12,8 +12,8 @@ NewtondError
 │   ├── TooLarge                     over a limit, and which
 │   ├── LengthRequired               a body of unsaid length
 │   ├── NotFound                     no such array, job, problem or result
+│   │   └── Gone                     it was there and has been removed
 │   ├── Conflict                     not now, or not with this key
-│   ├── Gone                         it was there and has been removed
 │   ├── NotAcceptable                no such representation
 │   └── RangeNotSatisfiable          no such bytes
 ├── Throttled                        a tenant's own bound: try again later
@@ -92,7 +92,7 @@ class Conflict(RequestError):
     slug, title = "conflict", "Conflict"
 
 
-class Gone(RequestError):
+class Gone(NotFound):
     slug, title = "gone", "Gone"
 
 

@@ -22,12 +22,13 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -178,6 +179,31 @@ class ArrayStore:
         except NotFound:  # deleted since it was listed
             return 0
 
+    def touch(self, id: str) -> bool:
+        """Note that an array is wanted now; False if it is not there. It does not expire in the same moment."""
+        with _locked(self.root, fcntl.LOCK_SH):
+            if not self.exists(id):
+                return False
+            os.utime(self._directory(id))
+            return True
+
+    def expire(self, when: float, needed: Set[str]) -> list[str]:
+        """Remove the arrays last wanted before ``when`` that are not ``needed``; return their ids.
+
+        An array that is put or touched while this runs is either kept or written anew.
+        """
+        with _locked(self.root, fcntl.LOCK_EX):
+            expired = [id for id in self.ids() if id not in needed and self._wanted_at(id) < when]
+            for id in expired:
+                self.delete(id)
+        return expired
+
+    def _wanted_at(self, id: str) -> float:
+        try:
+            return self._directory(id).stat().st_mtime
+        except FileNotFoundError:  # deleted since it was listed
+            return math.inf
+
     def sweep(self) -> int:
         """Remove what dead writers left in ``incoming/``, once, at the start; return how many."""
         with _locked(self._incoming, fcntl.LOCK_EX):
@@ -191,7 +217,7 @@ class ArrayStore:
 
     def _put(self, format: Format, shape: tuple[int, ...], parts: Parts) -> tuple[ArrayInfo, bool]:
         id = digest(format, shape, parts)
-        if self.exists(id):
+        if self.touch(id):
             return self.info(id), False
         self._take_room(sum(part.nbytes for part in parts.values()))
         with room(), self._staging() as staging:

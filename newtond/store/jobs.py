@@ -8,6 +8,7 @@ jobs/<id>/attempts/<k>/iterates/<i>   under solver.audit: x and the row blocks' 
 jobs/<id>/attempts/<k>/started        when it began
 jobs/<id>/attempts/<k>/ended          the attempt ended by will: one without it died
 jobs/<id>/finished.json               how it ended, linked to its name: a job finishes once whoever races
+expired/<id>                          there was such a job, and its time was over
 keys/<sha256 of the key>              the accepted job of an idempotency key
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from newtond.contract.chain import canonical
-from newtond.contract.errors import InvalidSpec, NotFound
+from newtond.contract.errors import Gone, InvalidSpec, NotFound
 from newtond.contract.job import Accepted, Finished
 from newtond.contract.trace import TraceRecord
 from newtond.store import attempts
@@ -31,6 +32,7 @@ from newtond.store.checkpoint import Checkpoint
 from newtond.store.files import room, sync_directory, write_beside, write_once
 
 ACCEPTED, FINISHED, CANCEL, ATTEMPTS = "accepted.json", "finished.json", "cancel", "attempts"
+ABANDONED_SECONDS = 3600.0
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 JOB_ID = re.compile(f"job_[{CROCKFORD}]{{26}}")
 
@@ -47,9 +49,11 @@ class JobStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.keys = root.parent / "keys"
-        for folder in (root, self.keys):
+        self.expired = root.parent / "expired"
+        for folder in (root, self.keys, self.expired):
             folder.mkdir(parents=True, exist_ok=True)
         self._known_finished: set[str] = set()
+        self._named: dict[str, frozenset[str]] = {}
 
     def accept(self, accepted: Accepted) -> Accepted:
         """Make a job durable and return it, or the job that came first with the same idempotency key.
@@ -94,7 +98,10 @@ class JobStore:
 
     def accepted(self, job_id: str) -> Accepted:
         """Return what was asked; raises NotFound."""
-        return Accepted.model_validate_json((self._folder(job_id) / ACCEPTED).read_bytes())
+        try:
+            return Accepted.model_validate_json((self._folder(job_id) / ACCEPTED).read_bytes())
+        except FileNotFoundError:  # purged this moment
+            raise self._absent(job_id) from None
 
     def inputs(self, job_id: str) -> bytes:
         """Return the spec as it was accepted, every array by its digest, in canonical form; raises NotFound."""
@@ -202,6 +209,63 @@ class JobStore:
         except NotFound:  # purged since it was listed
             return []
 
+    def arrays_named(self) -> set[str]:
+        """Return the ids of the arrays that any job here reads or has as its result."""
+        ids = self.ids()
+        self._named = {job_id: self._named[job_id] for job_id in ids if job_id in self._named}
+        return {array for job_id in ids for array in self._named.get(job_id) or self._names(job_id)}
+
+    def _names(self, job_id: str) -> frozenset[str]:
+        try:
+            finished = self.finished(job_id)
+        except NotFound:
+            return frozenset()
+        inputs = self._arrays(job_id)
+        if finished is None:
+            return frozenset(inputs)
+        results = finished.result.arrays.values() if finished.result else ()
+        self._named[job_id] = frozenset([*inputs, *(array.id for array in results)])
+        return self._named[job_id]
+
+    def audited(self) -> set[str]:
+        """Return the ids of the jobs whose files an unfinished audit reads."""
+        return {audit for job_id in self.unfinished() if (audit := self._audited(job_id)) is not None}
+
+    def _audited(self, job_id: str) -> str | None:
+        try:
+            audit = self.accepted(job_id).audit
+        except NotFound:
+            return None
+        return audit.job_id if audit else None
+
+    def finished_before(self, when: float) -> list[str]:
+        """Return the ids of the jobs that ended before ``when``, in seconds since 1970."""
+        return [
+            job_id for job_id in self.ids() if (at := self._finished_at(job_id)) is not None and at < when
+        ]
+
+    def _finished_at(self, job_id: str) -> float | None:
+        try:
+            return (self.root / job_id / FINISHED).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def expire(self, job_id: str) -> None:
+        """Purge a job whose time is over, and remember that there was one; raises NotFound."""
+        self.accepted(job_id)
+        (self.expired / job_id).touch()
+        self.delete(job_id)
+
+    def forget(self, when: float) -> None:
+        """Forget the jobs that expired before ``when``, and remove what dead processes left half placed."""
+        for trace in self.expired.iterdir():
+            if trace.stat().st_mtime < when:
+                trace.unlink(missing_ok=True)
+        abandoned = time.time() - ABANDONED_SECONDS
+        for folder in (*self.root.glob(".new-*"), *self.root.glob(".purged-*")):
+            if folder.stat().st_mtime < abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def delete(self, job_id: str) -> None:
         """Purge a job and free its idempotency key; raises NotFound."""
         accepted = self.accepted(job_id)
@@ -217,10 +281,15 @@ class JobStore:
         try:
             return write_once(folder / name, content)
         except FileNotFoundError:  # purged this moment
-            raise NotFound(f"there is no job {job_id}") from None
+            raise self._absent(job_id) from None
 
     def _folder(self, job_id: str) -> Path:
         folder = self.root / job_id
         if not JOB_ID.fullmatch(job_id) or not folder.is_dir():
-            raise NotFound(f"there is no job {job_id}")
+            raise self._absent(job_id)
         return folder
+
+    def _absent(self, job_id: str) -> NotFound:
+        if JOB_ID.fullmatch(job_id) and (self.expired / job_id).exists():
+            return Gone("This job has expired, and with it its result.")
+        return NotFound(f"there is no job {job_id}")

@@ -42,7 +42,7 @@ def list_jobs(
     "/{job_id}",
     summary="A job's state",
     response_model=Job,
-    responses=responses.merged(FOUND, responses.NOT_MODIFIED, responses.problems(404, 422)),
+    responses=responses.merged(FOUND, responses.NOT_MODIFIED, responses.problems(404, 410, 422)),
 )
 async def get_job(
     job_id: JobIdPath, backend: TheBackend, prefer: Prefer = None, if_none_match: IfNoneMatch = None
@@ -83,7 +83,7 @@ async def _awaited(backend: Backend, job_id: str, wait: float | None, known: str
             200: {"model": Job, "description": "The job has ended."},
             202: {"model": Job, "description": "The job will stop."},
         },
-        responses.problems(404, 422),
+        responses.problems(404, 410, 422),
     ),
 )
 def cancel_job(job_id: JobIdPath, backend: TheBackend) -> Response:
@@ -101,7 +101,7 @@ def cancel_job(job_id: JobIdPath, backend: TheBackend) -> Response:
             202: {"description": "The job is asked to stop and is deleted when it has."},
             204: {"description": "Deleted."},
         },
-        responses.problems(404, 422),
+        responses.problems(404, 410, 422),
     ),
 )
 def delete_job(job_id: JobIdPath, backend: TheBackend) -> Response:

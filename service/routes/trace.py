@@ -31,7 +31,7 @@ OFFERED = (JSON, LINES, EVENTS, CSV)
                 "content": responses.content(LINES, EVENTS, CSV),
             }
         },
-        responses.problems(404, 406, 422),
+        responses.problems(404, 406, 410, 422),
     ),
 )
 async def get_trace(
