@@ -4,12 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from pydantic import ValidationError
 
 from newtond import __version__
-from newtond.contract.errors import NewtondError
+from newtond.contract.errors import NewtondError, SetupError
 
 DESCRIPTION = """\
 newtond solves regressions over HTTP, by sketching and approximate Newton.
@@ -19,6 +20,8 @@ newtond solves regressions over HTTP, by sketching and approximate Newton.
   newtond service                       the API alone (needs NEWTOND_REDIS_URL)
   newtond worker                        one worker alone (needs NEWTOND_REDIS_URL)
   newtond keys create --tenant acme     an API key; from the first one on, every caller needs one
+  newtond backup FILE                   the data directory as one file, while all runs; restore FILE
+  newtond doctor                        what is wrong with this installation, and what mends it
 
 With the server up:
 
@@ -89,7 +92,12 @@ COMMANDS = {
         ("host", "port", "data-dir", "redis-url", "allow-anonymous-from-anywhere"),
     ),
     "worker": ("run one worker alone", ("data-dir", "redis-url", "threads")),
+    "doctor": ("say what is wrong here, and what mends it", ("data-dir", "redis-url", "host", "port")),
+    "backup": ("write the data directory to a file, while all runs", ("data-dir",)),
+    "restore": ("make a data directory of a backup", ("data-dir",)),
+    "restart-workers": ("have `newtond up` restart its workers, one by one", ("data-dir",)),
 }
+FILES = {"backup": "to write", "restore": "to read"}
 KEYS: Mapping[str, tuple[str, Mapping[str, tuple[str, str | None, str]]]] = {
     "create": (
         "make an API key and print it",
@@ -150,7 +158,49 @@ def keys(options: Mapping[str, str]) -> None:
         keys.revoke(data, options["id"], remark)
 
 
-RUN: Mapping[str, Callable[[Mapping[str, str]], None]] = {"up": up, "keys": keys}
+def backup(options: Mapping[str, str]) -> None:
+    """Write the data directory to a file."""
+    from newtond.backup import backup
+    from newtond.supervisor import UpSettings
+
+    backup(UpSettings().data_dir.resolve(), Path(options["file"]), remark)
+
+
+def restore(options: Mapping[str, str]) -> None:
+    """Make a data directory of a backup."""
+    from newtond.backup import restore
+    from newtond.supervisor import UpSettings
+
+    restore(Path(options["file"]), UpSettings().data_dir.resolve(), remark)
+
+
+def doctor(options: Mapping[str, str]) -> None:
+    """Say what is wrong; raises SetupError where something is."""
+    from newtond.doctor import Patient, examine
+    from newtond.supervisor import UpSettings
+
+    settings = UpSettings()
+    low = int(os.environ.get("NEWTOND_LOW_WATER_BYTES", SETTINGS["LOW_WATER_BYTES"][0]))
+    data = settings.data_dir.resolve()
+    if not examine(Patient(data, settings.redis_url, settings.host, settings.port, low), say):
+        raise SetupError("something is wrong, see above")
+
+
+def restart_workers(options: Mapping[str, str]) -> None:
+    """Have a running `newtond up` restart its workers one by one."""
+    from newtond.supervisor import UpSettings, ask_to_roll
+
+    ask_to_roll(UpSettings().data_dir.resolve())
+
+
+RUN: Mapping[str, Callable[[Mapping[str, str]], None]] = {
+    "up": up,
+    "keys": keys,
+    "backup": backup,
+    "restore": restore,
+    "doctor": doctor,
+    "restart-workers": restart_workers,
+}
 
 
 def say(line: str) -> None:
@@ -181,6 +231,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=purpose, description=purpose, formatter_class=layout)
         for flag in flags:
             add_flag(command, flag)
+        if name in FILES:
+            command.add_argument("file", metavar="FILE", help=f"the backup {FILES[name]}")
     add_keys(commands)
     return top
 

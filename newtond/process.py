@@ -17,6 +17,7 @@ from typing import Self
 from newtond.contract.errors import SetupError
 
 PR_SET_PDEATHSIG = 1
+ROLL = signal.SIGUSR1
 AT_ONCE = 5.0
 TRIES = 5
 LONGEST_PAUSE = 10.0
@@ -119,6 +120,7 @@ class Wakeups:
 
     def __init__(self) -> None:
         self.stops = 0
+        self.rolls = 0
 
     def __enter__(self) -> Self:
         self._reader, self._writer = socket.socketpair()
@@ -127,6 +129,7 @@ class Wakeups:
         ignored = {number for number in self.STOPPING if signal.getsignal(number) is signal.SIG_IGN}  # nohup
         handlers = {number: self._count for number in self.STOPPING if number not in ignored}
         handlers[signal.SIGCHLD] = _ignore
+        handlers[ROLL] = self._count_roll
         self._earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         self._earlier_descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         return self
@@ -148,6 +151,9 @@ class Wakeups:
 
     def _count(self, number: int, frame: FrameType | None) -> None:
         self.stops += 1
+
+    def _count_roll(self, number: int, frame: FrameType | None) -> None:
+        self.rolls += 1
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -13,15 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from newtond import __version__, valkey
 from newtond.contract.errors import SetupError
-from newtond.process import Child, Wakeups, stop
+from newtond.process import ROLL, Child, Wakeups, stop
 from newtond.store.credentials import Credentials, check_exposed
 
 Say = Callable[[str], None]
@@ -29,6 +30,7 @@ LEFTOVERS_END_IN = 10.0
 VALKEY_LOADS_IN = 120.0
 API_STARTS_IN = 60.0
 WORKERS_CHECKPOINT_IN = 10.0
+WORKER_SETTLES_IN = 2.0
 VALKEY_ENDS_IN = 10.0
 
 
@@ -173,16 +175,61 @@ def watch(
 ) -> None:
     """Keep the children running until a signal to stop; say the greeting once the API is ready."""
     greeted, deadline = False, time.monotonic() + API_STARTS_IN
+    rolled, roll = 0, Roll()
     while not wakeups.stops:
         for child in children:
             child.revive(say)
+        if wakeups.rolls > rolled:
+            rolled, roll.left = wakeups.rolls, [each for each in children if each.name.startswith("worker-")]
+        roll.step(say)
         if not greeted and ready():
             greeted = True
             say(greeting)
         elif not greeted and time.monotonic() > deadline:
             deadline += API_STARTS_IN
             say("the API is not ready yet; its /readyz says why")
-        wakeups.wait(0.1 if not greeted else _next_start(children))
+        wakeups.wait(0.1 if roll.told or not greeted else _next_start(children))
+
+
+@dataclass
+class Roll:
+    """Workers that are to be restarted, each once the one before works again."""
+
+    left: list[Child] = field(default_factory=list)
+    told: Child | None = None
+    _old: object = None
+
+    def step(self, say: Say) -> None:
+        """Tell the next worker to end, by which its watcher starts it anew, when it is its turn."""
+        if self.told is not None and self._settled(self.told):
+            self.told = None
+        if self.told is None and self.left:
+            self.told = self.left.pop(0)
+            self._old = self.told.process
+            say(f"{self.told.name} is restarted: it checkpoints and hands its job back")
+            self.told.signal(signal.SIGTERM)
+
+    def _settled(self, child: Child) -> bool:
+        renewed = child.process is not self._old and child.running()
+        return renewed and time.monotonic() - child.started > WORKER_SETTLES_IN
+
+
+def ask_to_roll(data: Path) -> None:
+    """Tell a running supervisor to restart its workers; raises SetupError where none runs."""
+    try:
+        with (data / "supervisor.lock").open() as file:
+            os.kill(_holder(file), ROLL)
+    except (OSError, ValueError):
+        raise SetupError(f"no `newtond up` runs on {data}") from None
+
+
+def _holder(file: TextIO) -> int:
+    """Return the process that holds the lock; raises ValueError where none does (its number may be another's)."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(file.read())
+    raise ValueError("not held")
 
 
 def _next_start(children: list[Child]) -> float | None:

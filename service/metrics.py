@@ -1,8 +1,9 @@
 """What Prometheus reads: requests as they happen, and the jobs as the data directory has them."""
 
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,6 +17,13 @@ from newtond.store.tenant import Tenant
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 Outcome = tuple[str, str, str, str]
+
+
+class Ended(NamedTuple):
+    """What is kept of a finished job: how it ended, and where its seconds went."""
+
+    outcome: Outcome
+    phases: dict[str, float]
 
 
 class Metrics:
@@ -71,7 +79,7 @@ class JobCensus(Collector):
     def __init__(self, data: DataDirectory, queue: JobQueue) -> None:
         self._data = data
         self._queue = queue
-        self._outcomes: dict[str, Outcome] = {}
+        self._ended: dict[str, Ended] = {}
 
     def collect(self) -> Iterator[Metric]:
         """Yield jobs by kind and outcome, those unfinished, the oldest one's age and the queue's depth."""
@@ -81,19 +89,25 @@ class JobCensus(Collector):
             "Finished jobs kept",
             labels=("task", "kind", "status", "termination"),
         )
-        for outcome, count in Tally(self._outcomes.values()).items():
+        for outcome, count in Tally(ended.outcome for ended in self._ended.values()).items():
             solves.add_metric(outcome, count)
         yield solves
+        yield self._phases()
+        yield self._stored()
         yield GaugeMetricFamily("newtond_jobs_unfinished", "Jobs accepted and not finished", len(waiting))
         yield GaugeMetricFamily(
             "newtond_job_age_seconds", "Age of the oldest unfinished job", value=_oldest(waiting)
+        )
+        queued = (job for job in waiting if not self._data.tenant(job.tenant).jobs.attempts(job.job_id))
+        yield GaugeMetricFamily(
+            "newtond_queue_age_seconds", "Age of the oldest job that has not begun", value=_oldest(queued)
         )
         yield from self._depth()
 
     def _look(self) -> list[Accepted]:
         owners = {job_id: tenant for tenant in self._data.tenants() for job_id in tenant.jobs.ids()}
-        self._outcomes = {job_id: self._outcomes[job_id] for job_id in owners if job_id in self._outcomes}
-        fresh = ((tenant, job_id) for job_id, tenant in owners.items() if job_id not in self._outcomes)
+        self._ended = {job_id: self._ended[job_id] for job_id in owners if job_id in self._ended}
+        fresh = ((tenant, job_id) for job_id, tenant in owners.items() if job_id not in self._ended)
         return [waiting for tenant, job_id in fresh if (waiting := self._read(tenant, job_id))]
 
     def _read(self, tenant: Tenant, job_id: str) -> Accepted | None:
@@ -104,25 +118,47 @@ class JobCensus(Collector):
             return None
         if finished is None:
             return accepted
-        self._outcomes[job_id] = (
-            accepted.task,
-            accepted.spec.problem.kind,
-            finished.status,
-            finished.termination or "",
-        )
+        kind, termination = accepted.spec.problem.kind, finished.termination or ""
+        self._ended[job_id] = Ended((accepted.task, kind, finished.status, termination), finished.phases)
         return None
 
+    def _phases(self) -> Metric:
+        family = GaugeMetricFamily(
+            "newtond_phase_seconds", "Seconds of the finished jobs kept", labels=("task", "kind", "phase")
+        )
+        seconds: dict[tuple[str, str, str], float] = {}
+        for (task, kind, *_), phases in self._ended.values():
+            for phase, spent in phases.items():
+                seconds[task, kind, phase] = seconds.get((task, kind, phase), 0.0) + spent
+        for labels, spent in seconds.items():
+            family.add_metric(labels, spent)
+        return family
+
+    def _stored(self) -> Metric:
+        family = GaugeMetricFamily("newtond_stored_bytes", "Bytes of arrays kept", labels=("tenant",))
+        for tenant in self._data.tenants():
+            family.add_metric([tenant.name], tenant.arrays.stored_bytes())
+        return family
+
     def _depth(self) -> Iterator[Metric]:
+        losses = GaugeMetricFamily(
+            "newtond_lease_losses",
+            "Leases that ran out (expired) or that another worker had (taken), since Redis was wiped",
+            labels=("how",),
+        )
         try:
             depth, up = self._queue.depth(), 1
+            for how, count in self._queue.counts().items():
+                losses.add_metric([how], count)
         except QueueUnavailable:
             depth, up = None, 0
+        yield losses
         yield GaugeMetricFamily("newtond_redis_up", "Whether Redis answers", value=up)
         if depth is not None:
             yield GaugeMetricFamily("newtond_queue_depth", "Jobs that wait in Redis", value=depth)
 
 
-def _oldest(waiting: list[Accepted]) -> float:
+def _oldest(waiting: Iterable[Accepted]) -> float:
     now = datetime.now(UTC)
     return max(
         ((now - datetime.fromisoformat(job.created_at)).total_seconds() for job in waiting), default=0.0

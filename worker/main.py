@@ -17,7 +17,7 @@ import structlog
 from newtond.contract.errors import NotFound, QueueUnavailable, SetupError, StorageFull
 from newtond.process import Wakeups
 from newtond.store import DataDirectory
-from newtond.store.queue import QUEUE_OF_TASK, QUEUES, JobQueue, answering, queue_of
+from newtond.store.queue import QUEUE_OF_TASK, QUEUES, TAKEN, JobQueue, answering, queue_of
 from worker import log as logs
 from worker.ending import now
 from worker.registration import RegisteredWorker
@@ -140,6 +140,7 @@ class Parent:
                 log.warning("lease lost", job_id=run.job_id, attempt=run.attempt)
                 run.abandon()
                 self._slots[name] = None
+                self._queue.count(TAKEN)
 
     def _register(self) -> None:
         with answering():

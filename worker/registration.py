@@ -5,6 +5,7 @@ from rq import worker_registration
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker, WorkerStatus
 
+from newtond import __version__
 from newtond.store.queue import QUEUES, SolveJob, SolveQueue
 
 
@@ -30,7 +31,8 @@ class RegisteredWorker(BaseWorker):
         """Stay registered, also in a Redis that was wiped."""
         state = WorkerStatus.BUSY if busy else WorkerStatus.IDLE
         with self.connection.pipeline() as pipeline:
-            pipeline.hset(self.key, mapping={**self.serialize(), "state": state.value})
+            mapping = {**self.serialize(), "state": state.value, "newtond": __version__}
+            pipeline.hset(self.key, mapping=mapping)
             pipeline.expire(self.key, self.worker_ttl)
             worker_registration.register(self, pipeline)
             pipeline.execute()

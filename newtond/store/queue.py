@@ -28,6 +28,8 @@ FUNCTION = "worker.job.run"
 QUEUES: tuple[str, ...] = ("short", "solve")
 QUEUE_OF_TASK: Mapping[Task, str] = {"plan": "short", "audit": "short", "solve": "solve"}
 EVERY_QUEUE = "rq:queues"
+COUNTS = "newtond:counts"
+TAKEN, EXPIRED = "taken", "expired"
 LONGEST_CALL = 4096
 LIVE_SECONDS = 7 * 86_400
 HEARTBEAT_SECONDS = 2.0
@@ -230,6 +232,17 @@ class JobQueue:
         with answering():
             return int(self.connection.scard(LEASED))
 
+    def count(self, event: str) -> None:
+        """Count something that happened to a job in some worker; lost with Redis, as counters may be."""
+        with answering():
+            self.connection.hincrby(COUNTS, event, 1)
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each such thing happened."""
+        with answering():
+            found: dict[bytes, bytes] = self.connection.hgetall(COUNTS)  # type: ignore[assignment]
+        return {event.decode(errors="replace"): int(number) for event, number in found.items()}
+
     def ping(self) -> None:
         """Raise QueueUnavailable unless Redis answers."""
         with answering():
@@ -261,6 +274,8 @@ class JobQueue:
         with answering():
             for job_id in lost:
                 self.leases.forget(job_id)
+        for _ in revived:
+            self.count(EXPIRED)
         return revived
 
     def _revive(self, job_id: str, data: DataDirectory) -> bool:

@@ -69,6 +69,7 @@ def test_metrics_count(idle: httpx.Client) -> None:
     assert float(lines['newtond_refusals_total{type="invalid-spec"}']) >= 1
     assert float(lines["newtond_queue_depth"]) >= 1
     assert float(lines["newtond_job_age_seconds"]) > 0
+    assert float(lines["newtond_queue_age_seconds"]) > 0
     assert float(lines["newtond_redis_up"]) == 1
     assert "nowhere" not in text
 
@@ -76,7 +77,13 @@ def test_metrics_count(idle: httpx.Client) -> None:
 def test_metrics_count_what_was_solved(working: httpx.Client) -> None:
     working.post("/solve", json=example(), headers={"Prefer": "wait=60"})
     line = 'newtond_jobs_finished{kind="hyperbolic",status="succeeded",task="solve",termination="converged"}'
-    assert line in working.get("/metrics").text
+    text = working.get("/metrics").text
+    assert line in text
+    assert 'newtond_phase_seconds{kind="hyperbolic",phase="certificate",task="solve"}' in text
+    stored = next(
+        line for line in text.splitlines() if line.startswith('newtond_stored_bytes{tenant="default"}')
+    )
+    assert float(stored.rpartition(" ")[2]) > 0
 
 
 def test_logs_are_json_with_ids(idle: httpx.Client, idle_service: Service) -> None:

@@ -103,6 +103,7 @@ def test_a_job_whose_holder_died_is_revived_at_the_front(
     assert queue.revive(data) == []
     queue.connection.delete(f"newtond:lease:{dead}")
     assert queue.revive(data) == [dead]
+    assert queue.counts() == {"expired": 1}
     assert queue.revive(data) == []
     assert queue.position(dead) == 0
 

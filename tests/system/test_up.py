@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,3 +110,26 @@ def test_a_wrong_setting_is_named(start: Callable[..., Up], flag: str, value: st
     up = start(flag, value)
     assert up.process.wait(timeout=20) == 2
     assert f"newtond: NEWTOND_{flag[2:].upper()}: " in up.words.read_text()
+
+
+def test_workers_are_restarted_one_by_one_and_the_api_is_not(
+    start: Callable[..., Up], tmp_path: Path
+) -> None:
+    up = start("--workers", "2")
+    url = up.url()
+    api = up.child("service").pid
+    before = {child.pid for child in up.process.children() if "worker" in child.cmdline()}
+    command = [Path(sys.executable).with_name("newtond"), "restart-workers", "--data-dir"]
+    assert subprocess.run([*command, tmp_path / "a data directory"]).returncode == 0
+
+    def renewed() -> bool:
+        now = {child.pid for child in up.process.children() if "worker" in child.cmdline()}
+        return len(now) == 2 and not now & before
+
+    wait_for(renewed, 60, up.words.read_text)
+    words = up.words.read_text()
+    assert words.index("worker-1 is restarted") < words.index("worker-2 is restarted")
+    assert solve(url)["status"] == "succeeded"
+    assert up.child("service").pid == api
+    none = subprocess.run([*command, tmp_path / "nowhere"], capture_output=True, text=True)
+    assert (none.returncode, none.stderr.startswith("newtond: no `newtond up` runs on")) == (1, True)
