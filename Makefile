@@ -9,7 +9,7 @@ peers := $(venv)/.peers
 packages := newtond service worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest test-slow test-compose fuzz bench paper screenshots openapi lock clean
+.PHONY: help demo test lint pytest test-slow test-compose fuzz bench paper screenshots security openapi lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -58,6 +58,9 @@ paper: $(installed) ## measure the papers' claims; writes docs/paper.md
 
 screenshots: $(installed) ## take the pictures of docs/pages.md anew (needs Chromium)
 	$(run) examples/screenshots.py
+
+security: $(installed) ## run every attack of docs/security.md and write what was answered
+	WRITE_SECURITY=1 $(run) -m pytest -q tests/service/test_attacks.py
 
 openapi: $(installed) ## write openapi/openapi.json and the client's models anew
 	$(run) -m service.openapi

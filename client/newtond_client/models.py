@@ -345,6 +345,7 @@ class Limits(TypedDict):
     tenant_stored_bytes: int
     tenant_requests_per_second: float
     tenant_streams: int
+    retention_seconds: float
     wait_seconds: float
     plan_seconds: float
     page_size: int

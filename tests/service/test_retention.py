@@ -55,7 +55,7 @@ def test_an_expired_job_and_its_result_are_gone(client: httpx.Client, forgetful:
         assert refusal(client.get(f"/jobs/{job_id}{end}"), 410)["type"].endswith("gone")
     refusal(client.post(f"/jobs/{job_id}/cancel"), 410)
     _wait_until(lambda: not data.arrays.ids(), 10)
-    assert 'newtond_expired_total{what="job"} 1.0' in client.get("/metrics").text
+    _wait_until(lambda: 'newtond_expired_total{what="job"} 1.0' in client.get("/metrics").text, 10)
 
 
 def test_no_accepted_job_loses_its_arrays_to_the_collector(client: httpx.Client, forgetful: Service) -> None:
