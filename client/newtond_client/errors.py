@@ -125,7 +125,7 @@ class Conflict(RequestError):
     slug, status = "conflict", 409
 
 
-class Gone(RequestError):
+class Gone(NotFound):
     slug, status = "gone", 410
 
 
