@@ -9,7 +9,7 @@ peers := $(venv)/.peers
 packages := newtond service worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest test-slow test-compose fuzz bench paper screenshots security openapi lock clean
+.PHONY: help demo test lint pytest test-slow test-compose fuzz drill load bench paper screenshots security openapi lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -48,6 +48,12 @@ fuzz: $(installed) ## 10^7 texts through the scanners, 10^5 files through the ch
 $(peers): requirements-bench.lock $(installed)
 	$(run) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $(peers)
+
+drill: $(installed) ## 50 rounds of 20 solves under faults; writes docs/reliability.md: make drill SEED=1 ROUNDS=50 JOBS=20
+	$(run) -m drills --seed $(or $(SEED),0) --rounds $(or $(ROUNDS),50) --jobs $(or $(JOBS),20) --report docs/reliability.md
+
+load: $(installed) ## 200 clients for ten minutes; writes docs/reliability.md: make load CLIENTS=200 SECONDS=600
+	$(run) -m drills.load --clients $(or $(CLIENTS),200) --seconds $(or $(SECONDS),600) --report docs/reliability.md
 
 bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5; writes benchmarks/results, docs/performance.md
 	$(run) -m benchmarks $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(RUNS),--runs $(RUNS))

@@ -148,7 +148,7 @@ class Run:
 
     def _release(self) -> None:
         if self.jobs.exists(self.job_id):
-            self.jobs.end_attempt(self.job_id, self.attempt, "released")
+            self.jobs.end_attempt(self.job_id, self.attempt)
 
     def _finish_without_result(self, error: NewtondError) -> None:
         if self.jobs.cancel_requested(self.job_id):

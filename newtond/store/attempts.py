@@ -5,10 +5,12 @@ blocks' gradients there, in the form of a checkpoint.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,6 @@ TRACE, CHECKPOINT, PREVIOUS = "trace.ndjson", "checkpoint", "checkpoint.previous
 STARTED, ENDED = "started", "ended"
 ITERATES = "iterates"
 KEPT_X, KEPT_LEAVES = "x", "leaves"
-End = Literal["released", "finished"]
 
 
 class Attempt:
@@ -31,7 +32,10 @@ class Attempt:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.number = int(folder.name)
-        self._trace = os.open(folder / TRACE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        with room():
+            self._trace = os.open(
+                folder / TRACE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+            )
 
     def append(self, record: TraceRecord) -> bytes:
         """Append one line in one write: a reader sees it whole, or torn at the end. Raises StorageFull."""
@@ -58,19 +62,17 @@ class Attempt:
             newest.rename(self.folder / PREVIOUS)
         replace(newest, *encode(checkpoint))
 
-    def end(self, how: End) -> None:
-        """Say that this attempt ended by its own will; one that does not say so died."""
-        end_attempt(self.folder, how)
-
     def close(self) -> None:
         """Make the trace durable and close it."""
         os.fsync(self._trace)
         os.close(self._trace)
 
 
-def end_attempt(folder: Path, how: End) -> None:
-    """Mark the attempt in ``folder`` as ended by will."""
-    write_once(folder / ENDED, how.encode())
+def end_attempt(folder: Path) -> None:
+    """Mark the attempt in ``folder`` as ended by will: by a link, for that takes no room on a full disk."""
+    with room(), suppress(FileExistsError):
+        os.link(folder / STARTED, folder / ENDED)
+    sync_directory(folder)
 
 
 def create_attempt(attempts: Path) -> int:
@@ -90,7 +92,12 @@ def _create_folder(folder: Path) -> bool:
             folder.mkdir()
         except FileExistsError:
             return False
-        (folder / STARTED).write_text(_now())
+        try:
+            (folder / STARTED).write_text(_now())
+        except OSError:
+            # An attempt that never began must not count as one that died.
+            shutil.rmtree(folder)
+            raise
     return True
 
 

@@ -152,9 +152,9 @@ class JobStore:
         """Open an attempt made by ``new_attempt`` for its one writer."""
         return Attempt(self.root / job_id / ATTEMPTS / str(number))
 
-    def end_attempt(self, job_id: str, number: int, how: attempts.End) -> None:
-        """Mark an attempt as ended by will."""
-        attempts.end_attempt(self.root / job_id / ATTEMPTS / str(number), how)
+    def end_attempt(self, job_id: str, number: int) -> None:
+        """Mark an attempt as ended by will; one that is not died."""
+        attempts.end_attempt(self.root / job_id / ATTEMPTS / str(number))
 
     def attempts(self, job_id: str) -> int:
         """Return how many attempts have been made."""

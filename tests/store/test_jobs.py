@@ -235,7 +235,7 @@ def test_attempts_that_did_not_say_how_they_ended_are_deaths(accept: Accept, dat
     job_id = accept().job_id
     assert (data.jobs.attempts(job_id), data.jobs.deaths(job_id)) == (0, 0)
     assert [data.jobs.new_attempt(job_id) for _ in range(3)] == [1, 2, 3]
-    data.jobs.end_attempt(job_id, 2, "released")
+    data.jobs.end_attempt(job_id, 2)
     assert (data.jobs.attempts(job_id), data.jobs.deaths(job_id)) == (3, 2)
 
 
