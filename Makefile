@@ -55,8 +55,9 @@ drill: $(installed) ## 50 rounds of 20 solves under faults; writes docs/reliabil
 load: $(installed) ## 200 clients for ten minutes; writes docs/reliability.md: make load CLIENTS=200 SECONDS=600
 	$(run) -m drills.load --clients $(or $(CLIENTS),200) --seconds $(or $(SECONDS),600) --report docs/reliability.md
 
-bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5; writes benchmarks/results, docs/performance.md
-	$(run) -m benchmarks $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(RUNS),--runs $(RUNS))
+bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5 SEED=0 SCALE=1; writes benchmarks/results, docs/performance.md
+	$(run) -m benchmarks $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(RUNS),--runs $(RUNS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(SCALE),--scale $(SCALE)) $(if $(THREADS),--threads $(THREADS))
 	$(run) -m benchmarks.report
 
 paper: $(installed) ## measure the papers' claims; writes docs/paper.md

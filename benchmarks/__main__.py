@@ -2,95 +2,64 @@
 
 Each competitor lives in its own process, builds the instance, warms up once (compilation, imports; the first
 run is reported apart) and then runs when it is told to, in turn with the others: machine drift hits everyone.
+A competitor of long runs runs less often, so that it keeps to its budget, but at least once; one that does not
+answer in time is not asked again.
 """
 
 import argparse
 import importlib
 import json
 import os
-import platform
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.competitor import Competitor
+from benchmarks.machine import machine
 from benchmarks.report import table
 
 ADAPTERS = (
     "newtond",
+    "newtond_exact",
+    "newtond_sketch",
     "scipy_lbfgsb",
     "scipy_trust_ncg",
+    "scipy_least_squares",
     "sklearn_tweedie",
     "sklearn_newton_cholesky",
     "glum",
     "glum_categorical",
+    "statsmodels_glm",
+    "suitesparseqr",
+    "scipy_lsmr",
+    "scipy_lsmr_scaled",
+    "sklearn_ridge_lsqr",
+    "sklearn_ridge_sparse_cg",
+    "gram_cholesky",
 )
-INSTANCES = ("a", "a2", "b", "c", "f")
-
-
-class Competitor:
-    """A runner process; ``run`` returns its answer, or a time-out after which it runs no more."""
-
-    def __init__(self, adapter: str, instance: str, options: argparse.Namespace) -> None:
-        self.adapter, self.limit = adapter, options.limit
-        words = [f"--{k}={v}" for k, v in (("seed", options.seed), ("scale", options.scale))]
-        threads = str(options.threads)
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-        words += [f"--adapter={adapter}", f"--instance={instance}", f"--threads={threads}"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.runner", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **dict.fromkeys(names, threads)},
-        )
-        self.hello = self._read(600.0)
-        self.alive = bool(self.hello.get("takes"))
-        self.runs: list[dict] = []
-        self.first: dict = {}
-
-    def _read(self, limit: float) -> dict:
-        timer = threading.Timer(limit, self.process.kill)
-        timer.start()
-        line = self.process.stdout.readline()  # type: ignore[union-attr]
-        timer.cancel()
-        return json.loads(line) if line else {"error": f"no answer in {limit:.0f} s"}
-
-    def run(self) -> dict:
-        """Run once more and return what came of it."""
-        self.process.stdin.write("run\n")  # type: ignore[union-attr]
-        self.process.stdin.flush()  # type: ignore[union-attr]
-        answer = self._read(self.limit)
-        self.alive = answer.get("error") is None
-        return answer
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+INSTANCES = ("a", "a2", "b", "b_correlated", "b_zipf", "b_unit", "c", "f", "e_scaled", "e_spectrum")
 
 
 def compete(instance: str, options: argparse.Namespace) -> dict:
     """Return the results of all competitors on one instance."""
-    competitors = [Competitor(adapter, instance, options) for adapter in options.adapters]
-    competitors = [c for c in competitors if c.hello.get("takes")]
-    for competitor in competitors:
-        competitor.first = competitor.run()
-        print(f"  {competitor.adapter:24s} first run {competitor.first}", flush=True)
-    for _ in range(options.runs):
+    competitors: list[Competitor] = []
+    try:
+        for adapter in options.adapters:
+            competitors.append(Competitor(adapter, instance, options))
+        competitors = [c for c in competitors if c.hello.get("takes")]
         for competitor in competitors:
-            if competitor.alive:
-                competitor.runs.append(competitor.run())
-    for competitor in competitors:
-        competitor.close()
-    return {
-        "instance": instance,
-        "title": competitors[0].hello["title"],
-        "pass_seconds": next((c.hello["pass_seconds"] for c in competitors if c.adapter == "newtond"), None),
-        "results": [summary(c) for c in competitors],
-    }
+            competitor.warm_up()
+            print(f"  {competitor.adapter:24s} {competitor.told()}", flush=True)
+        for k in range(options.runs):
+            for competitor in competitors:
+                competitor.run(k, options.runs)
+    finally:
+        for competitor in competitors:
+            competitor.close()
+    if not competitors:
+        raise SystemExit(f"none of {', '.join(options.adapters)} takes {instance}")
+    described = {k: v for k, v in competitors[0].hello.items() if k != "takes"}
+    return {"instance": instance, **described, "results": [summary(c) for c in competitors]}
 
 
 def summary(competitor: Competitor) -> dict:
@@ -98,6 +67,7 @@ def summary(competitor: Competitor) -> dict:
     adapter = importlib.import_module(f"benchmarks.adapters.{competitor.adapter}")
     done = [r for r in competitor.runs if r.get("error") is None]
     last = done[-1] if done else competitor.first
+    passes = [r["pass_seconds"] for r in done if "pass_seconds" in r]
     return {
         "adapter": competitor.adapter,
         "tolerance": adapter.TOLERANCE,
@@ -105,30 +75,17 @@ def summary(competitor: Competitor) -> dict:
         "all_seconds": [r["seconds"] for r in done],
         "first_seconds": competitor.first.get("seconds"),
         "accuracy": last.get("accuracy"),
+        "backward_error": last.get("backward_error"),
         "loss": last.get("loss"),
-        "peak_mb": last.get("peak_mb"),
-        "error": last.get("error"),
+        "peak_mb": max((r["peak_mb"] for r in done), default=None),
+        "operations": last.get("operations"),
+        "pass_seconds": float(np.median(passes)) if passes else None,
+        "pass_bytes": last.get("pass_bytes"),
+        "error": competitor.error or last.get("error"),
     }
 
 
-def machine(threads: int) -> dict:
-    """Return what the figures depend on."""
-    from importlib.metadata import version
-
-    packages = ("numpy", "scipy", "numba", "scikit-learn", "glum", "tabmat")
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: version(name) for name in packages},
-    }
-
-
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--instance", nargs="*", default=list(INSTANCES), type=str.lower)
     parser.add_argument("--adapters", nargs="*", default=list(ADAPTERS))
@@ -136,16 +93,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of rows")
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds before a run counts as no answer")
+    parser.add_argument("--limit", type=float, default=90.0, help="seconds before a run counts as no answer")
+    parser.add_argument(
+        "--budget", type=float, default=60.0, help="seconds that a peer's timed runs of an instance may take"
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parsed()
     options.output.mkdir(parents=True, exist_ok=True)
     for instance in options.instance:
         print(f"{instance}:", flush=True)
-        result = {
-            "machine": machine(options.threads),
-            "options": {"seed": options.seed, "scale": options.scale},
-        }
+        asked = {"seed": options.seed, "scale": options.scale, "runs": options.runs}
+        result = {"machine": machine(options.threads), "options": asked}
         result |= compete(instance, options)
         (options.output / f"{instance}.json").write_text(json.dumps(result, indent=1) + "\n")
         print(table(result), flush=True)

@@ -6,14 +6,15 @@ from scipy.optimize import minimize
 from benchmarks.adapters.derivatives import Objective
 from benchmarks.problem import Instance, Vector
 
-TOLERANCE = "‖g‖ ≤ 1e-8 ‖g(0)‖"
+ACCURACY = 1e-8
+TOLERANCE = f"‖g‖ ≤ {ACCURACY:g} ‖g(0)‖"
 
 
 def takes(instance: Instance) -> bool:
-    return True
+    return instance.link == "exp"
 
 
-def solve(instance: Instance, threads: int) -> Vector:
+def solve(instance: Instance, threads: int, accuracy: float = ACCURACY) -> Vector:
     objective = Objective(instance)
     start = instance.start
     gradient = float(np.linalg.norm(instance.gradient(np.zeros_like(start))))
@@ -23,5 +24,5 @@ def solve(instance: Instance, threads: int) -> Vector:
         jac=True,
         hessp=objective.product,
         method="trust-ncg",
-        options={"gtol": 1e-8 * gradient, "maxiter": 500},
+        options={"gtol": accuracy * gradient, "maxiter": 500},
     ).x

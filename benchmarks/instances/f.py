@@ -24,4 +24,4 @@ def make(seed: int, scale: float) -> Instance:
     A.sort_indices()
     title = f"exp, flights, n = {n:,}, one-hot d = {A.shape[1]:,} and an intercept"
     b = table["air_time"].to_numpy(np.float64)
-    return Instance("F", title, A, b, ridge=1.0, intercept=True, codes=codes)
+    return Instance("F", title, A, b, ridge=1.0, intercept=True, decrement=1e-10, codes=codes)

@@ -1,0 +1,17 @@
+"""newtond with ``hessian: sketch``, a fixed choice to hold ``auto`` against: exact products, sketched metric."""
+
+from benchmarks.adapters import newtond
+from benchmarks.adapters.newtond import TOLERANCE
+from benchmarks.problem import Instance, Vector
+
+__all__ = ["TOLERANCE", "solve", "takes"]
+
+LARGEST = 1_000
+
+
+def takes(instance: Instance) -> bool:
+    return instance.A.shape[1] <= LARGEST
+
+
+def solve(instance: Instance, threads: int) -> Vector:
+    return newtond.solve(instance, threads, hessian="sketch")

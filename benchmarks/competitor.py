@@ -1,0 +1,79 @@
+"""One competitor's process: started, told to run, stopped when it takes too long."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+BUILDS_IN = 900.0
+PINNED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class Competitor:
+    """A runner process, pinned to its threads; its runs are a part of the answer that it gave."""
+
+    def __init__(self, adapter: str, instance: str, options: argparse.Namespace) -> None:
+        self.adapter, self.limit, self.budget = adapter, options.limit, options.budget
+        words = [f"--{k}={v}" for k, v in (("seed", options.seed), ("scale", options.scale))]
+        words += [f"--adapter={adapter}", f"--instance={instance}", f"--threads={options.threads}"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.runner", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **dict.fromkeys(PINNED, str(options.threads))},
+        )
+        self.hello = self._read(BUILDS_IN)
+        self.error: str | None = self.hello.get("error")
+        if not self.hello.get("takes"):
+            self.close()
+        self.runs: list[dict[str, Any]] = []
+        self.first: dict[str, Any] = {}
+
+    def _read(self, limit: float) -> dict[str, Any]:
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(limit, end)
+        timer.start()
+        line = self.process.stdout.readline()  # type: ignore[union-attr]
+        timer.cancel()
+        if line:
+            return json.loads(line)
+        return {
+            "error": f"no answer in {limit:.0f} s" if late.is_set() else f"ended with {self.process.wait()}"
+        }
+
+    def _run(self) -> dict[str, Any]:
+        self.process.stdin.write("run\n")  # type: ignore[union-attr]
+        self.process.stdin.flush()  # type: ignore[union-attr]
+        answer = self._read(self.limit)
+        self.error = answer.get("error")
+        return answer
+
+    def warm_up(self) -> None:
+        """Run once, apart from the others."""
+        self.first = self._run()
+
+    def run(self, number: int, of: int) -> None:
+        """Run, unless it has failed, or its share of the budget is used up by longer runs than were planned."""
+        spent = sum(run["seconds"] for run in self.runs)
+        if self.error is None and (number == 0 or spent <= self.budget * number / of):
+            self.runs.append(self._run())
+
+    def told(self) -> str:
+        """Return what came of the warm-up, in words."""
+        if self.error is not None:
+            return self.error
+        return f"first run {self.first['seconds']:.2f} s, accuracy {self.first['accuracy']}"
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
