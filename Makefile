@@ -58,6 +58,7 @@ load: $(installed) ## 200 clients for ten minutes; writes docs/reliability.md: m
 bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5 SEED=0 SCALE=1; writes benchmarks/results, docs/performance.md
 	$(run) -m benchmarks $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(RUNS),--runs $(RUNS)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SCALE),--scale $(SCALE)) $(if $(THREADS),--threads $(THREADS))
+	$(if $(INSTANCE),,$(run) -m benchmarks.families $(if $(RUNS),--runs $(RUNS)) $(if $(SCALE),--scale $(SCALE)))
 	$(run) -m benchmarks.report
 
 paper: $(installed) ## measure the papers' claims; writes docs/paper.md

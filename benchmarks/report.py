@@ -137,7 +137,7 @@ def _section(module: str) -> Any:
 SECTIONS = {
     "families": _section("benchmarks.families.__main__"),
     "curves": _section("benchmarks.curves"),
-    "service": _section("benchmarks.service.__main__"),
+    "service": _section("benchmarks.service.overhead"),
 }
 
 
