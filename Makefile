@@ -59,6 +59,8 @@ bench: $(peers) ## race the peers: make bench INSTANCE="a c" RUNS=5 SEED=0 SCALE
 	$(run) -m benchmarks $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(RUNS),--runs $(RUNS)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(SCALE),--scale $(SCALE)) $(if $(THREADS),--threads $(THREADS))
 	$(if $(INSTANCE),,$(run) -m benchmarks.families $(if $(RUNS),--runs $(RUNS)) $(if $(SCALE),--scale $(SCALE)))
+	$(if $(INSTANCE),,$(run) -m benchmarks.service.overhead)
+	$(if $(INSTANCE),,$(run) -m benchmarks.curves $(if $(SCALE),--scale $(SCALE)))
 	$(run) -m benchmarks.report
 
 paper: $(installed) ## measure the papers' claims; writes docs/paper.md
