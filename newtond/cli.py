@@ -138,9 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def up(options: Mapping[str, str]) -> None:
     """Run everything on this machine until a signal."""
-    from newtond.supervisor import UpSettings, run  # so that --help and --version answer at once
+    from newtond.output import Output  # so that --help and --version answer at once
+    from newtond.supervisor import UpSettings, run
 
-    run(UpSettings(), say)
+    run(UpSettings(), Output(sys.stdout).say)
 
 
 def keys(options: Mapping[str, str]) -> None:

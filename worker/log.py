@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from newtond.output import Output
+
 
 def configure(level: str) -> None:
     """Log from this level up; context variables (worker, job_id, attempt) are on every line."""
@@ -17,5 +19,5 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(Output(sys.stderr)),  # type: ignore[arg-type]
     )
