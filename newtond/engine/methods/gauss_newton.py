@@ -28,6 +28,8 @@ NEAR_DAMPING = 1e-2
 MEASURABLE = 1e-11
 ENOUGH = 1e-4
 HALVINGS = 30
+RESTING = 2e-2
+"""A rule of a larger tolerance ends far from any stationary point, where curvature says nothing of a saddle."""
 
 
 class Place(Protocol):
@@ -103,7 +105,8 @@ def gauss_newton(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator
         phases["direction"] = perf_counter() - since
         termination, words = _verdict(rule, memory, here, direction, k)
         there, note, since = None, None, perf_counter()
-        if termination == "converged" and (there := _leave(terrain, here)) is not None:
+        resting = termination == "converged" and rule.tolerance <= RESTING
+        if resting and (there := _leave(terrain, here)) is not None:
             note, termination, after = "left a saddle point", None, Memory()
         if termination is not None:
             phases["curvature"] = perf_counter() - since

@@ -11,7 +11,7 @@ Source: Gao, Song, Yin, arXiv:2307.02419 (2023).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +42,16 @@ class Maps:
     def shape(self) -> tuple[int, int]:
         """The shape of X."""
         return self.queries.shape[1], self.scores.keys.shape[1]
+
+    def of_rows(self, rows: NDArray[np.int64]) -> "Maps":
+        """Return F on these rows alone, its ridge by their share."""
+        return replace(
+            self,
+            queries=self.queries[rows],
+            scores=self.scores.of_rows(rows),
+            target=self.target[rows],
+            ridge=self.ridge * (len(rows) / len(self.queries)),
+        )
 
     def at(self, x: Vector) -> "MapFit":
         """Return F at x = vec(X), row by row."""

@@ -34,23 +34,23 @@ class Stage:
 
 @dataclass(frozen=True)
 class Search:
-    """``count`` starts x = start(i), each through the same stages; the last stage is the objective.
+    """``count`` starts x = start(i), each through stages(i), equally many; the last is the objective for all.
 
     A ``warm`` first start, the caller's own, goes to the last stage at once: the others would lead away from it.
     """
 
     start: Callable[[int], Vector]
     count: int
-    stages: Sequence[Stage]
+    stages: Callable[[int], Sequence[Stage]]
     warm: bool = False
 
     def at(self, x: Vector) -> Place:
         """Return the objective at x."""
-        return self.stages[-1].terrain.at(x)
+        return self.stages(0)[-1].terrain.at(x)
 
     def first_state(self) -> State:
         """Return the state before anything was done."""
-        clock = _clock(0, len(self.stages) - 1 if self.warm else 0, 0)
+        clock = _clock(0, len(self.stages(0)) - 1 if self.warm else 0, 0)
         return State(0, {"x": self.start(0), "losses": np.empty(0)}, clock | Memory().scalars())
 
     def steps(self, state: State | None) -> Iterator[Step]:
@@ -72,7 +72,7 @@ class Search:
 
     def _stage(self, state: State) -> Iterator[Step]:
         """Run gauss_newton on the state's stage, in the numbering of the whole search."""
-        stage = self.stages[int(state.scalars["stage"])]
+        stage = self.stages(int(state.scalars["start"]))[int(state.scalars["stage"])]
         begun = int(state.scalars["begun"])
         kept = {name: array for name, array in state.arrays.items() if name != "x"}
         ours = _kept(state)
@@ -94,7 +94,7 @@ class Search:
         """Return where to go on after a stage has ended."""
         state, k = step.state, step.state.iteration + 1
         start, stage = int(state.scalars["start"]), int(state.scalars["stage"])
-        if stage + 1 < len(self.stages):
+        if stage + 1 < len(self.stages(start)):
             scalars = {**_kept(state), **_clock(start, stage + 1, k), **Memory().scalars()}
             return State(k, state.arrays, scalars)
         best = self._ended(step, start)

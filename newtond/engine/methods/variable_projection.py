@@ -10,17 +10,20 @@ least norm where Z is rank deficient). With R = ZY − B, E = R(A₃Y)ᵀ, ρ it
 and the Hessian of φ is the Schur complement H_xx − H_xy H_yy⁻¹ H_yx. Its Gauss-Newton part is J_xᵀ(I − Z Z⁺)J_x
 with J_x D = (dP A₃) Y (Kaufman's form), positive semidefinite. One product makes P twice: first for dP A₃,
 and, once that is projected on all rows, for the way back; six matrix products of n·s·d each (nine if exact).
+Steps far from a solution take the blocks of P in single precision; value, gradient and near steps never do.
 
 Sources: Golub, Pereyra (1973); Kaufman (1975). The problem: Gao, Song, Wang, Yin, arXiv:2309.07418 (2023).
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtond.engine.hessians import Direction
-from newtond.engine.methods.damped import ROUNDING, dense_bend, dense_step, free_bend, free_step
+from newtond.engine.methods.averages import Averages
+from newtond.engine.methods.damped import ROUGH, ROUNDING, dense_bend, dense_step, free_bend, free_step
 from newtond.engine.methods.kronecker import KroneckerInverse, sample_rows
 from newtond.engine.methods.reduced_hessian import ReducedHessian
 from newtond.engine.rowblocks.scores import Scores
@@ -48,6 +51,18 @@ class Layer:
     def shape(self) -> tuple[int, int]:
         """The shape of X."""
         return self.queries.shape[1], self.scores.keys.shape[1]
+
+    def of_rows(self, rows: NDArray[np.int64]) -> "Layer":
+        """Return (1) on these rows alone, its ridges by their share."""
+        share = len(rows) / len(self.queries)
+        return replace(
+            self,
+            queries=self.queries[rows],
+            scores=self.scores.of_rows(rows),
+            target=self.target[rows],
+            ridge=self.ridge * share,
+            ridge_y=self.ridge_y * share,
+        )
 
     def at(self, x: Vector) -> "Projection":
         """Return φ at x = vec(X), row by row."""
@@ -88,6 +103,7 @@ class Projection:
         if not np.isfinite(self.queries).all():
             self.value = np.inf
             return
+        self.averages = Averages(layer.scores, self.queries, layer.values)
         self.Z, self.means = self._averages()
         self.fit = ValueFit(self.Z, layer.target, layer.ridge_y)
         self.Y = self.fit.Y
@@ -130,54 +146,36 @@ class Projection:
         """∇φ, (2)."""
         if not np.isfinite(self.value):
             return np.full(self.x.size, np.nan)
-        return self._back(*self.pull) + (self.layer.ridge * self.X).ravel()
-
-    def _back(self, pull: Matrix, mean: Vector) -> Vector:
-        """Return Qᵀ (P∘(pull A₃ᵀ − mean)) K."""
-        return (self.layer.queries.T @ self.pulled(pull, mean)).ravel()
+        return (self.layer.queries.T @ self.pulled(*self.pull)).ravel() + (self.layer.ridge * self.X).ravel()
 
     def pulled(self, pull: Matrix, mean: Vector) -> Matrix:
         """Return (P∘(pull A₃ᵀ − mean)) K (n, c)."""
-        layer, keys = self.layer, self.layer.scores.keys
-        T = np.empty((len(pull), keys.shape[1]))
+        return self.averages.back(pull, mean)
 
-        def work(rows: slice, seen: slice, P: Matrix) -> None:
-            E = pull[rows] @ layer.values[seen].T
-            E -= mean[rows, None]
-            E *= P
-            T[rows] = E @ keys[seen]
+    @cached_property
+    def _single(self) -> Averages:
+        return self.averages.single()
 
-        layer.scores.each(self.queries, work)
-        return T
+    def model(self, d: Vector, averages: Averages) -> Vector:
+        """Return the Gauss-Newton part of the Hessian of φ times d, in the precision of ``averages``."""
+        turned = self.layer.queries @ d.reshape(self.layer.shape)
+        W = averages.change(turned, np.sum(self.means * turned, axis=1)) @ self.Y
+        pull = self.fit.project(W) @ self.Y.T
+        T = averages.back(pull, np.sum(self.Z * pull, axis=1))
+        return (self.layer.queries.T @ T).ravel() + self.layer.ridge.ravel() * d
 
     def product(self, d: Vector, exact: bool) -> Vector:
         """Return the Hessian of φ, or its Gauss-Newton part, times d."""
+        if not exact:
+            return self.model(d, self.averages)
         turned = self.layer.queries @ d.reshape(self.layer.shape)
         mean = np.sum(self.means * turned, axis=1)
-        dZ = self._forth(turned, mean)
+        dZ = self.averages.change(turned, mean)
         W = dZ @ self.Y
-        own = self.layer.ridge.ravel() * d
-        if not exact:
-            pull = self.fit.project(W) @ self.Y.T
-            return self._back(pull, np.sum(self.Z * pull, axis=1)) + own
         dY = -self.fit.solve(dZ.T @ self.R + self.Z.T @ W)
         pull = (W + self.Z @ dY) @ self.Y.T + self.R @ dY.T
         dmean = np.sum(W * self.R, axis=1) + np.sum(self.Z * pull, axis=1)
-        return self._back_exact(turned, mean, pull, dmean) + own
-
-    def _forth(self, turned: Matrix, mean: Vector) -> Matrix:
-        """Return dP A₃ (n, e), dP = P∘(turned Kᵀ − mean)."""
-        layer, keys = self.layer, self.layer.scores.keys
-        dZ = np.empty_like(self.Z)
-
-        def work(rows: slice, seen: slice, P: Matrix) -> None:
-            S = turned[rows] @ keys[seen].T
-            S -= mean[rows, None]
-            S *= P
-            dZ[rows] = S @ layer.values[seen]
-
-        layer.scores.each(self.queries, work)
-        return dZ
+        return self._back_exact(turned, mean, pull, dmean) + self.layer.ridge.ravel() * d
 
     def _back_exact(self, turned: Matrix, mean: Vector, pull: Matrix, dmean: Vector) -> Vector:
         """Return Qᵀ dG K, dG = P∘((dS − mean)∘(E − ρ) + dE − dmean)."""
@@ -241,7 +239,9 @@ class Projection:
             H = self._hessian if exact else self._model
             return dense_step(H, self.gradient, added, np.ones(self.x.size))
         inverse = KroneckerInverse(self._sampled, self.layer.ridge + added)
-        return free_step(lambda d: self.product(d, exact) + added * d, self.gradient, inverse.apply, accuracy)
+        averages = self._single if accuracy >= ROUGH else self.averages
+        product = partial(self.product, exact=True) if exact else partial(self.model, averages=averages)
+        return free_step(lambda d: product(d) + added * d, self.gradient, inverse.apply, accuracy)
 
     def bend(self) -> Vector | None:
         """Return a unit vector along which the Hessian of φ bends down, or None."""

@@ -15,10 +15,11 @@ Differences: the factor ½; variable projection and several starts in place of t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.problem import AttentionProblem
@@ -32,48 +33,23 @@ from newtond.engine.methods.multistart import Search, Stage, spread
 from newtond.engine.methods.standard_errors import StandardErrors, standard_errors, without
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.methods.variable_projection import Layer, Projection
+from newtond.engine.methods.white import White
+from newtond.engine.regression import stratified
 from newtond.engine.rowblocks.scores import Scores
 from newtond.engine.sketches import Key
 from newtond.engine.state import Inputs, Matrix, Solution, State, Step, Vector
 
 DENSE_UNKNOWNS = 2000
-RESTRAINT, EARLY, EARLY_ITERATIONS = 1e-3, 1e-2, 20
+RESTRAINT = 1e-3
+SAMPLE = 512
+RESTRAINED, RESTRAINED_ITERATIONS, SAMPLED_ITERATIONS = 1e-2, 20, 40
+OWN_NOISE = 0.5
+"""A sample is left where the decrement is this share of what the noise of its rows alone would make it."""
 STREAM = 7
 STEEPNESS = (1.0, 3.0)
 """The standard deviations of the scores at random starts, in turn: soft maps and sharp ones."""
 FLOPS = 2e10
 PRODUCTS, STEPS = 30, 40
-
-
-@dataclass(frozen=True)
-class White:
-    """A (rows, k) = U S Wᵀ of numerical rank r: Q = √rows U, and back = √rows W S⁻¹."""
-
-    design: Matrix
-    back: Matrix
-    nullity: int
-
-    @classmethod
-    def of(cls, A: Matrix, *, centred: bool) -> "White":
-        """Factor A, or A less its mean row; of rank 0 it keeps one column of zeros."""
-        U, s, Wt = np.linalg.svd(A - A.mean(axis=0) if centred else A, full_matrices=False)
-        size = max(float(np.abs(A).max()) * np.sqrt(A.size), np.finfo(float).tiny)
-        rank = int(np.sum(s > max(A.shape) * np.finfo(float).eps * size))
-        if rank == 0:
-            return cls(np.zeros((len(A), 1)), np.zeros((A.shape[1], 1)), A.shape[1])
-        root = np.sqrt(len(A))
-        design = np.ascontiguousarray(U[:, :rank] * root)
-        return cls(design, Wt[:rank].T * (root / s[:rank]), A.shape[1] - rank)
-
-    @property
-    def squares(self) -> Vector:
-        """The squared norms of the columns of ``back``, which are orthogonal."""
-        return np.sum(self.back**2, axis=0)
-
-    def coordinates(self, M: Matrix) -> Matrix:
-        """Return back⁺ M."""
-        squares = self.squares
-        return (self.back.T @ M) / np.where(squares > 0.0, squares, 1.0)[:, None]
 
 
 class Attention:
@@ -145,7 +121,8 @@ class Attention:
     def terrain(self) -> Layer | Maps:
         """F as a function of vec(X̃), Y projected out."""
         keys = np.ascontiguousarray(self.columns.design)
-        scores = Scores(keys, len(self.A1), causal=self.problem.causal, threads=self.threads)
+        places = np.arange(len(self.A1))
+        scores = Scores(keys, places, causal=self.problem.causal, threads=self.threads)
         ridge = self.problem.ridge_x * np.outer(self.rows.squares, self.columns.squares)
         if self.is_map:
             return Maps(self.rows.design, scores, self.B, ridge, self.dense)
@@ -154,25 +131,67 @@ class Attention:
     @cached_property
     def search(self) -> Search:
         """The starts, and when each has ended."""
-        solver = self.spec.solver
+        return Search(self._start, self.problem.starts, self._stages, warm=self.X0 is not None)
+
+    def _stages(self, start: int) -> list[Stage]:
+        """Return the functions that a start descends on: a sample of the rows before all of them."""
+        solver, rows = self.spec.solver, self._sample(start)
         rule = StoppingRule(solver.tolerance, solver.max_iterations, float(np.linalg.norm(self.B)))
-        stages = [Stage(self.terrain, rule)]
-        if isinstance(self.terrain, Layer):
-            most = min(EARLY_ITERATIONS, rule.max_iterations)
-            early = replace(rule, tolerance=max(EARLY, rule.tolerance), max_iterations=most)
-            stages.insert(0, Stage(self._restrained(self.terrain), early, "with a ridge on Y"))
-        return Search(self._start, self.problem.starts, stages, warm=self.X0 is not None)
+        few = self.terrain if rows is None else self.terrain.of_rows(rows)
+        where = "" if rows is None else f"on {len(rows)} rows"
+        stages, enough = [Stage(self.terrain, rule)], RESTRAINED
+        if rows is not None:
+            noise = float(np.sqrt(self.unknowns / (len(rows) * self.B.shape[1])))
+            enough = max(RESTRAINED, OWN_NOISE * noise)
+            stages.insert(0, Stage(few, _early(rule, enough, SAMPLED_ITERATIONS), where))
+        if isinstance(few, Layer):
+            name = ", ".join(part for part in (where, "with a ridge on Y") if part)
+            stages.insert(0, Stage(self._restrained(few), _early(rule, enough, RESTRAINED_ITERATIONS), name))
+        return stages
+
+    @property
+    def sampled(self) -> int:
+        """How many rows a start descends on before it takes all of them; n where a sample would save little."""
+        n, outputs = self.B.shape
+        rows = max(SAMPLE, 8 * self.rows.design.shape[1], -(-4 * self.unknowns // outputs))
+        return rows if 4 * rows <= n else n
+
+    @property
+    def large(self) -> bool:
+        """Whether starts descend on a sample of the rows first."""
+        return self.sampled < len(self.A1)
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The names of the first starts; of many unknowns and rows only X0, since 0 and 0.1 I lead nowhere there."""
+        if self.large and not self.dense:
+            return ("X0",) if self.X0 is not None else ()
+        return ("X0" if self.X0 is not None else "0", "0.1 I")
+
+    @property
+    def starts(self) -> str:
+        """The starts in words."""
+        random = ("then random by the seed",) if self.fixed else ("random by the seed",)
+        first = f"; each on {self.sampled} rows by the seed first" if self.large else ""
+        return ", ".join((*self.fixed, *random)) + first
+
+    def _sample(self, start: int) -> NDArray[np.int64] | None:
+        """Return the rows that a start descends on first, drawn by the seed and its number."""
+        n = len(self.A1)
+        return stratified(n, self.sampled, Key(self.spec.solver.seed, start)) if self.large else None
 
     def _restrained(self, layer: Layer) -> Layer:
         """Return the layer with a ridge on Y: where X is small or of low rank, Y would make up for it by size."""
-        size = float(np.mean(self.A3**2)) * len(self.A1)
+        size = float(np.mean(self.A3**2)) * len(layer.queries)
         return replace(layer, ridge_y=layer.ridge_y + RESTRAINT * size)
 
     def _start(self, number: int) -> Vector:
-        shape = self.terrain.shape
-        if number == 0:
-            return np.zeros(shape).ravel() if self.X0 is None else self._inward(self.X0)
-        if number == 1:
+        shape, name = self.terrain.shape, dict(enumerate(self.fixed)).get(number)
+        if name == "X0" and self.X0 is not None:
+            return self._inward(self.X0)
+        if name == "0":
+            return np.zeros(shape).ravel()
+        if name == "0.1 I":
             return self._inward(0.1 * np.eye(self.A1.shape[1], self.A2.shape[1]))
         random = Key(self.spec.solver.seed, number).generator(STREAM).standard_normal(shape)
         return (STEEPNESS[number % len(STEEPNESS)] / np.sqrt(random.size) * random).ravel()
@@ -216,6 +235,15 @@ class Attention:
         return said
 
 
+def _early(rule: StoppingRule, tolerance: float, iterations: int) -> StoppingRule:
+    """Return the rule of a stage that only leads to the next."""
+    return replace(
+        rule,
+        tolerance=max(tolerance, rule.tolerance),
+        max_iterations=min(iterations, rule.max_iterations),
+    )
+
+
 def _misfit(name: str, detail: str) -> InvalidSpec:
     return InvalidSpec(detail, source={"pointer": f"/{name}"})
 
@@ -232,7 +260,7 @@ def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
         hessian="exact" if attention.dense else "free",
         why=f"{attention.unknowns} unknowns: "
         + ("the Hessian of X, Y projected out, is formed" if attention.dense else "exact Hessian products"),
-        start=f"{starts} starts: {'X0' if attention.X0 is not None else '0'}, 0.1 I, then random by the seed",
+        start=f"{starts} starts: {attention.starts}",
         convex=False,
         convexity="not convex, whatever the ridges: minima are local, and starts may differ",
         memory_bytes=8 * (8 * (n + s) * widths + 4 * threads * (block.stop - block.start) * s),

@@ -108,7 +108,8 @@ class TwoLayer:
             Stage(layers.smoothed(beta), early, f"softplus, β = {beta:.3g}") for beta in self._softness()
         ]
         warm = "warm_start" in self.inputs and not layers.at(self._start(0)).kink
-        return Search(self._start, self.problem.starts, [*stages, Stage(layers, rule)], warm)
+        stages.append(Stage(layers, rule))
+        return Search(self._start, self.problem.starts, lambda _: stages, warm)
 
     def _softness(self) -> list[float]:
         """Return the β's towards relu; none where it is outermost, where x = 0 is a start good enough."""
@@ -145,7 +146,7 @@ def plan(spec: SolveSpec, inputs: Inputs, threads: int) -> Plan:
     """Return what ``steps`` would do, and why."""
     two = TwoLayer(spec, inputs)
     (n, d), m = two.layers.first.shape, len(two.layers.target)
-    stages, starts = len(two.search.stages), two.problem.starts
+    stages, starts = len(two.search.stages(0)), two.problem.starts
     dense = d <= DENSE_UNKNOWNS
     zero = two.softmax_first or two.problem.activation != "relu"
     first = "warm_start" if "warm_start" in inputs else "x = 0" if zero else "random"

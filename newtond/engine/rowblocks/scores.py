@@ -6,7 +6,9 @@ depend on the number of threads.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import count, pairwise
+from typing import Any
 
 import numpy as np
 import scipy.linalg  # noqa: F401  its BLAS must be loaded before the limit below
@@ -45,23 +47,36 @@ def softmax_rows(scores: Matrix, seen: NDArray[np.int64]) -> None:
 
 
 class Scores:
-    """P for keys K (s, r), any queries Q (n, r); ``causal`` lets row i see columns 0 … i only."""
+    """P for keys K (s, r), any queries Q (n, r); ``causal`` lets row i see columns 0 … places[i] only.
 
-    def __init__(self, keys: Matrix, rows: int, *, causal: bool, threads: int) -> None:
-        self.keys, self.rows, self.causal = keys, rows, causal
-        self.threads = threads
+    ``places`` (n), ascending, says which of all queries these are.
+    """
+
+    def __init__(self, keys: NDArray[Any], places: NDArray[np.int64], *, causal: bool, threads: int) -> None:
+        self.keys, self.places, self.causal = keys, places, causal
+        self.threads, rows = threads, len(places)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._seen = places + 1 if causal else np.full(rows, len(keys))
         height = max(LEAST_ROWS, BLOCK_BYTES // (8 * len(keys)))
         pieces = -(-rows // height)
         edges = [rows * k // pieces for k in range(pieces + 1)]
         self.blocks = [slice(first, last) for first, last in pairwise(edges)]
+
+    def of_rows(self, rows: NDArray[np.int64]) -> "Scores":
+        """Return P for some of the queries alone, their row numbers ascending."""
+        return Scores(self.keys, self.places[rows], causal=self.causal, threads=self.threads)
+
+    @cached_property
+    def single(self) -> "Scores":
+        """P of keys in single precision, for queries in it."""
+        return Scores(self.keys.astype(np.float32), self.places, causal=self.causal, threads=self.threads)
 
     def each(self, queries: Matrix, work: Work, rows: slice | None = None) -> None:
         """Call ``work`` once a block of P (of the blocks within ``rows``), from any of the threads."""
         blocks = self.blocks if rows is None else self._within(rows)
 
         def one(block: slice) -> None:
-            seen = slice(0, block.stop if self.causal else len(self.keys))
+            seen = slice(0, int(self._seen[block][-1]))
             work(block, seen, self._probabilities(queries, block, seen))
 
         self._drain(one, blocks)
@@ -71,14 +86,13 @@ class Scores:
 
     def _probabilities(self, queries: Matrix, block: slice, seen: slice) -> Matrix:
         scores = queries[block] @ self.keys[seen].T
-        numbers = np.arange(block.start, block.stop)
-        softmax_rows(scores, numbers + 1 if self.causal else np.full(len(numbers), seen.stop))
+        softmax_rows(scores, self._seen[block])
         return scores
 
     def sample(self, queries: Matrix, rows: NDArray[np.int64]) -> Matrix:
         """Return the given rows of P, (len(rows), s)."""
         scores = queries[rows] @ self.keys.T
-        softmax_rows(scores, rows + 1 if self.causal else np.full(len(rows), len(self.keys)))
+        softmax_rows(scores, self._seen[rows])
         return scores
 
     def groups(self, most_rows: int) -> list[slice]:

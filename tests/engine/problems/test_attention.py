@@ -1,6 +1,7 @@
 """One-layer attention: derivatives, planted recovery, null directions, masks, same bits, refusals."""
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from newtond.contract.solve import SolveSpec
 from newtond.engine.certificate.attention import AttentionPoint
 from newtond.engine.methods.matrix_softmax import Maps
 from newtond.engine.methods.variable_projection import Layer
+from newtond.engine.problems.attention import Attention
 from newtond.engine.rowblocks.scores import Scores
 from newtond.engine.state import Inputs, State
 
@@ -53,7 +55,7 @@ def layer(seed: int, *, causal: bool = False, ridge_y: float = 0.0) -> Layer:
     Q, K, V, B = (rng.normal(size=(30, k)) for k in (3, 4, 2, 3))
     return Layer(
         Q,
-        Scores(K, 30, causal=causal, threads=1),
+        Scores(K, np.arange(30), causal=causal, threads=1),
         V,
         B,
         rng.uniform(0.0, 0.3, (3, 4)),
@@ -66,7 +68,9 @@ def maps(seed: int, *, causal: bool = False) -> Maps:
     rng = np.random.default_rng(seed)
     Q, K = rng.normal(size=(30, 3)), rng.normal(size=(30, 4))
     B = rng.dirichlet(np.ones(30), 30)
-    return Maps(Q, Scores(K, 30, causal=causal, threads=1), B, rng.uniform(0.0, 0.3, (3, 4)), dense=True)
+    return Maps(
+        Q, Scores(K, np.arange(30), causal=causal, threads=1), B, rng.uniform(0.0, 0.3, (3, 4)), dense=True
+    )
 
 
 def numerical(function: Any, x: Any) -> Any:
@@ -110,6 +114,31 @@ def test_products_are_those_of_the_matrices(make: Any, exact: bool) -> None:
     matrix = here._hessian if exact else here._model
     close(np.array([here.product(e, exact) for e in np.eye(12)]), matrix, 1e-12)
     assert exact or np.linalg.eigvalsh(matrix)[0] > -1e-12
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-25, 1e25])
+def test_single_precision_products_are_right_to_its_digits_in_any_unit(unit: float) -> None:
+    terrain = layer(5, causal=True)
+    x, d = (0.4 * np.random.default_rng(seed).normal(size=12) for seed in (10, 11))
+    values, target = unit * terrain.values, unit * terrain.target
+    scaled = replace(terrain, values=values, target=target, ridge=0.0 * terrain.ridge)
+    here = scaled.at(x)
+    single = here.model(unit * d, here.averages.single())
+    close(single, here.product(unit * d, False), 1e-5)
+    assert (single != here.product(unit * d, False)).any()
+
+
+@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+def test_some_rows_and_the_others_make_up_the_whole(make: Any) -> None:
+    terrain, x = make(), 0.4 * np.random.default_rng(12).normal(size=12)
+    first = np.array([0, 3, 4, 11, 29])
+    rest = np.setdiff1d(np.arange(30), first)
+    whole, *parts = (here.at(x) for here in (terrain, terrain.of_rows(first), terrain.of_rows(rest)))
+    if isinstance(terrain, Maps):
+        assert sum(part.value for part in parts) == pytest.approx(whole.value, rel=1e-12)
+    means = (lambda here: here.Z) if isinstance(terrain, Layer) else (lambda here: here.fitted())
+    for rows, part in zip((first, rest), parts, strict=True):
+        close(means(part), means(whole)[rows], 1e-13)
 
 
 @pytest.mark.parametrize("values", [True, False], ids=["output", "map"])
@@ -351,6 +380,61 @@ def test_matrix_free_steps_reach_the_same_point(monkeypatch: pytest.MonkeyPatch)
     assert free[0].record.cg_iterations is not None
     assert free[0].termination == "converged"
     close(free[1].arrays["X"], dense[1].arrays["X"], 1e-7)
+
+
+def sampled_first(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[SolveSpec, Inputs]:
+    """Return a problem of 200 queries that is small enough to form, but descends on 50 of them first."""
+    monkeypatch.setattr("newtond.engine.problems.attention.SAMPLE", 50)
+    arrays, X, _ = plant(200, 3, 0)
+    if options:
+        del arrays["A3"]
+        arrays["B"] = probabilities(arrays["A1"], arrays["A2"], X)
+    return spec_of(arrays, {"max_iterations": 30}, starts=3, **options), arrays
+
+
+@pytest.mark.parametrize("options", [{}, {"target": "map"}], ids=["output", "map"])
+def test_many_queries_are_met_by_a_sample_of_them_first(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, arrays = sampled_first(monkeypatch, **options)
+    assert "each on 50 rows" in engine.plan(spec, arrays).start
+    whole = list(engine.steps(spec, arrays))
+    notes = [step.record.note or "" for step in whole]
+    assert "on 50 rows" in notes[0]
+    assert any("on 50 rows" not in note for note in notes)
+    assert whole[-1].termination == "converged"
+    certificate = engine.certify(spec, arrays, engine.solution(spec, arrays, whole[-1].state))
+    assert certificate.relative_gradient_norm < 1e-7
+    for k in range(0, len(whole) - 1, 4):
+        kept = whole[k].state
+        copy = State(kept.iteration, {n: a.copy() for n, a in kept.arrays.items()}, dict(kept.scalars))
+        assert bits(list(engine.steps(spec, arrays, 2, copy))) == bits(whole[k + 1 :])
+
+
+def test_of_many_unknowns_and_rows_all_starts_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, arrays = sampled_first(monkeypatch)
+    assert engine.plan(spec, arrays).start.startswith(
+        "3 starts: 0, 0.1 I, then random by the seed; each on 50"
+    )
+    assert not Attention(spec, arrays, 1)._start(0).any()
+    monkeypatch.setattr("newtond.engine.problems.attention.DENSE_UNKNOWNS", 0)
+    assert (
+        engine.plan(spec, arrays).start == "3 starts: random by the seed; each on 50 rows by the seed first"
+    )
+    assert Attention(spec, arrays, 1)._start(0).std() > 0.0
+    mine = arrays | {"X0": np.eye(3)}
+    named = engine.plan(spec_of(mine, starts=3), mine).start
+    assert named == "3 starts: X0, then random by the seed; each on 50 rows by the seed first"
+
+
+def test_each_start_and_seed_draws_rows_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, arrays = sampled_first(monkeypatch)
+    other = spec.model_copy(update={"solver": spec.solver.model_copy(update={"seed": 1})})
+    drawn = [Attention(each, arrays, 1)._sample(start) for each in (spec, other) for start in (0, 1)]
+    assert len({rows.tobytes() for rows in drawn if rows is not None}) == 4
+    again = Attention(spec, arrays, 1)._sample(0)
+    assert again is not None
+    assert again.tobytes() == drawn[0].tobytes()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("options", [{}, {"target": "map"}], ids=["output", "map"])
