@@ -1,9 +1,9 @@
 """One start of attention where its Hessian is too large to form: n = 4096 tokens in d = 64 dimensions.
 
-    python -m benchmarks.attention_start planted-1 [--seconds 1150] [--threads 2] [--start 0]
+    python -m benchmarks.attention_start planted-1 [--seconds 1150] [--threads 2]
 
 Inputs are normal, X has scores of the given standard deviation, B = P A₃ Y and, where noise is named, half as much
-noise. A line an iteration: processor seconds, products so far, the loss by ½‖B‖² (of the rows of its stage). Ends
+noise. A line an iteration: processor seconds, products so far, the loss of its stage by ½‖B‖² of all rows. Ends
 with the start, or with the first iteration beyond ``--seconds`` of processor time.
 """
 
