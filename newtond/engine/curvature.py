@@ -50,6 +50,9 @@ class Curvature(Protocol):
     def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
         """Return AᵀBA (width, width), its upper triangle filled."""
 
+    def repeats(self, other: "Curvature", exact: bool) -> bool:
+        """Whether AᵀBA is the other's bit for bit, as of a quadratic at every x."""
+
     def squares(self, design: DesignMatrix) -> Vector:
         """Return the diagonal of Aᵀ model A (width), positive wherever a column has data."""
 
@@ -82,6 +85,12 @@ class DiagonalCurvature:
 
     def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
         return design.gram(self.weights if exact else self.model)
+
+    def repeats(self, other: Curvature, exact: bool) -> bool:
+        if not isinstance(other, DiagonalCurvature):
+            return False
+        mine, theirs = (self.weights, other.weights) if exact else (self.model, other.model)
+        return mine is theirs or np.array_equal(mine, theirs)
 
     def squares(self, design: DesignMatrix) -> Vector:
         return design.squares(self.model)
@@ -257,6 +266,9 @@ class GroupedCurvature:
 
     def product(self, design: DesignMatrix, p: Vector, exact: bool) -> Vector:
         return design.rmatvec(self.apply(design.matvec(p), exact))
+
+    def repeats(self, other: Curvature, exact: bool) -> bool:
+        return self is other
 
     def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
         nothing = np.zeros(1)

@@ -69,9 +69,9 @@ CASES = {
     "arrow": Case("arrow", one_hot, Most(10, 2, 2.0, 2, 0, 9), options={"regulariser": {"ridge": 1.0}}),
     "exact": Case("exact", sparse, Most(11, 5, 5.0, 5, 0, 9), options={"solver": {"hessian": "exact"}}),
     "sketch": Case("sketch", sparse, Most(58, 1, 1.0, 1, 5, 10), options={"solver": {"hessian": "sketch"}}),
-    "least squares": Case("exact", linear(1e-2), Most(6, 3, 3.0, 3, 1, 12), kind="identity"),
+    "least squares": Case("exact", linear(1e-2), Most(6, 2, 2.0, 3, 1, 20), kind="identity"),
     "least squares, ill-conditioned": Case(
-        "sketched_qr", linear(1e-8), Most(85, 0, 0.0, 0, 1, 12), kind="identity"
+        "sketched_qr", linear(1e-8), Most(35, 0, 0.0, 0, 1, 20), kind="identity"
     ),
 }
 

@@ -72,7 +72,7 @@ class Dense:
 
 
 class ExactHessian:
-    """Keeps the last Gram, so that a change of damping at the same point costs a factorisation only."""
+    """Keeps the last Gram, so that a change of damping, or a step of a quadratic, costs a factorisation only."""
 
     def __init__(self, way: Exact) -> None:
         self.way = way
@@ -92,7 +92,7 @@ class ExactHessian:
         self, objective: Objective, curvature: Curvature, exact: bool, damping: float = 0.0
     ) -> Factor | None:
         """Return the factor of H + damping · diag(H), or None where that is not positive definite."""
-        if self._of is None or self._of[0] is not curvature or self._of[1] != exact:
+        if self._of is None or self._of[1] != exact or not curvature.repeats(self._of[0], exact):
             self._formed = None
             self._formed = self.way.form(objective, curvature, exact)
             self._of = curvature, exact
