@@ -19,14 +19,19 @@ def main() -> int:
     os.environ |= {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": f"{kernel_cache()}-checked"}
     from fuzzing import child, report, scanner
 
-    scanned = scanner.campaign(arguments.scanner, arguments.seed)
+    text = report.of_scanner(scanner.campaign(arguments.scanner, arguments.seed))
+    _keep(text, arguments.report)
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
         parsed = child.campaign(arguments.child, arguments.seed, Path(directory))
-    text = report.page(scanned, parsed)
-    if arguments.report:
-        arguments.report.write_text(text)
+    text += report.of_child(parsed)
+    _keep(text, arguments.report)
     print(text)
     return 1 if parsed.findings else 0
+
+
+def _keep(text: str, page: Path | None) -> None:
+    if page:
+        page.write_text(text)
 
 
 def _arguments() -> argparse.Namespace:

@@ -93,6 +93,7 @@ def _request(format: str, upload: Path, directory: Path) -> dict[str, Any]:
         "encoding": None,
         "options": {},
         "store": str(directory / "arrays"),
+        "room": None,
         "limits": asdict(LIMITS),
     }
 

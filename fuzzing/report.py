@@ -51,12 +51,17 @@ canonical, or is refused in words that are short and printable; a child that die
 """
 
 
-def page(scanned: scanner.Report, parsed: child.Report) -> str:
-    """Return the page of two campaigns."""
-    return "".join([*_of_scanner(scanned), *_of_child(parsed)])
+def of_scanner(report: scanner.Report) -> str:
+    """Return the start of the page, of the compiled scanners."""
+    return "".join(_scanner_lines(report))
 
 
-def _of_scanner(report: scanner.Report) -> Iterator[str]:
+def of_child(report: child.Report) -> str:
+    """Return the rest of the page, of the parsing child."""
+    return "".join(_child_lines(report))
+
+
+def _scanner_lines(report: scanner.Report) -> Iterator[str]:
     rate = report.inputs / report.seconds
     yield _SCANNER.format(**vars(report), rate=rate)
     for target in scanner.TARGETS:
@@ -67,7 +72,7 @@ def _of_scanner(report: scanner.Report) -> Iterator[str]:
         yield f"| {target} | {fine + sum(counts.values()):,} | {fine:,} | {words} |\n"
 
 
-def _of_child(report: child.Report) -> Iterator[str]:
+def _child_lines(report: child.Report) -> Iterator[str]:
     each = 1e3 * report.seconds / max(report.inputs, 1)
     findings = "none" if not report.findings else len(report.findings)
     yield _CHILD.format(**{**vars(report), "findings": findings}, each=each, a_child=child.A_CHILD)

@@ -1,13 +1,16 @@
 """How fast uploads are taken, over HTTP and whole, beside reading and hashing the same file in one process.
 
 ``python -m benchmarks.service.uploads [--megabytes 500] [--runs 5]`` starts a service of its own. Runs are
-interleaved, medians are printed: on a machine that others use, the ratio is the figure.
+interleaved, medians are printed: on a machine that others use, the ratio of processor times is the figure.
 """
 
 import argparse
+import gzip
 import hashlib
 import json
 import os
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -16,19 +19,20 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
 CHUNK = 1 << 20
-PORT = 8765
 COLUMNS = 2000
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def write_npz(path: Path, size: int, seed: int) -> None:
-    """Write a sparse matrix of about ``size`` bytes (12 an entry), not compressed: numbers do not."""
-    sp.save_npz(path, _matrix(size // 12, seed), compressed=False)
+    """Write a sparse matrix of about ``size`` bytes (16 an entry), not compressed: numbers do not."""
+    sp.save_npz(path, _matrix(size // 16, seed), compressed=False)
 
 
 def write_mtx(path: Path, size: int, seed: int) -> None:
@@ -66,19 +70,47 @@ def read_and_hash(path: Path) -> None:
             digest.update(chunk)
 
 
+@dataclass(frozen=True)
+class Processes:
+    """A running service: where it listens and its process."""
+
+    url: str
+    pid: int
+
+    def seconds(self) -> tuple[float, float]:
+        """Return the processor time of the service itself and of the parsing children that have ended."""
+        zygotes = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        own, _ = _times(self.pid)
+        return own, sum(_times(int(pid))[1] for pid in zygotes)
+
+
+def _times(pid: int) -> tuple[float, float]:
+    """The processor time of a process, and of those of its children that it has waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system, waited_user, waited_system = (int(field) / TICKS for field in fields[11:15])
+    return user + system, waited_user + waited_system
+
+
 @contextmanager
-def service(directory: Path) -> Iterator[str]:
+def service(directory: Path) -> Iterator[Processes]:
     """A service on a data directory of its own; no Redis is needed for uploads."""
-    settings = {"NEWTOND_DATA_DIR": str(directory), "NEWTOND_PORT": str(PORT), "NEWTOND_LOW_WATER_BYTES": "0"}
+    port = _free_port()
+    settings = {"NEWTOND_DATA_DIR": str(directory), "NEWTOND_PORT": str(port), "NEWTOND_LOW_WATER_BYTES": "0"}
     settings["NEWTOND_REDIS_URL"] = f"unix://{directory}/none"
     process = subprocess.Popen(
         [sys.executable, "-m", "service"], env=os.environ | settings, stderr=subprocess.DEVNULL
     )
     try:
-        yield f"http://127.0.0.1:{PORT}"
+        yield Processes(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def upload(url: str, path: Path, format: str) -> None:
@@ -96,57 +128,94 @@ def delete(url: str) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{url}/arrays/{stored}", method="DELETE")).close()
 
 
-def timed(work: Callable[[], None]) -> float:
-    """Return the seconds that ``work`` takes."""
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one run: on the wall, and of processor time in the service, in its parsing child, here."""
+
+    wall: float
+    service: float
+    child: float
+    here: float
+
+
+def cost(work: Callable[[], None], service: Processes) -> Cost:
+    """Return what ``work`` costs; the processor's time is what a machine that others use still tells."""
+    wall, before, here = time.perf_counter(), service.seconds(), time.process_time()
     work()
-    return time.perf_counter() - start
-
-
-def race(url: str, path: Path, format: str, runs: int) -> None:
-    """Print the medians of upload and of reading and hashing, interleaved, and their ratio."""
-    uploads, hashes = [], []
-    for _ in range(runs):
-        hashes.append(timed(lambda: read_and_hash(path)))
-        uploads.append(timed(lambda: upload(url, path, format)))
-        delete(url)
-    ours, theirs, size = statistics.median(uploads), statistics.median(hashes), path.stat().st_size / 1e6
-    print(
-        f"{format}: {size:.0f} MB, upload {ours:.2f} s ({size / ours:.0f} MB/s), "
-        f"read and hash {theirs:.2f} s ({size / theirs:.0f} MB/s), ratio {ours / theirs:.2f}"
+    after = service.seconds()
+    return Cost(
+        time.perf_counter() - wall,
+        after[0] - before[0],
+        after[1] - before[1],
+        time.process_time() - here,
     )
 
 
+def race(service: Processes, path: Path, format: str, runs: int) -> None:
+    """Print the medians of upload and of reading and hashing, interleaved, and their ratios."""
+    uploads, hashes = [], []
+    for _ in range(runs):
+        hashes.append(cost(lambda: read_and_hash(path), service))
+        uploads.append(cost(lambda: upload(service.url, path, format), service))
+        delete(service.url)
+    size = path.stat().st_size / 1e6
+    ours, theirs = _median(uploads), _median(hashes)
+    total = ours.service + ours.child
+    print(
+        f"{path.name}: {size:.0f} MB; wall {ours.wall:.2f} s ({size / ours.wall:.0f} MB/s), "
+        f"read and hash {theirs.wall:.2f} s, ratio {ours.wall / theirs.wall:.2f}; "
+        f"processor {total:.2f} s ({ours.service:.2f} service + {ours.child:.2f} child: "
+        f"{1e3 * total / size:.2f} ms a MB), read and hash {theirs.here:.2f} s, ratio {total / theirs.here:.2f}"
+    )
+
+
+def _median(costs: list[Cost]) -> Cost:
+    return Cost(*(statistics.median(values) for values in zip(*map(astuple, costs), strict=True)))
+
+
 def scan(path: Path, runs: int) -> None:
-    """Print how fast the Matrix Market reader alone goes through a file, in this process."""
+    """Print how fast the Matrix Market reader alone goes through a file, once it is compiled."""
     from service.formats import matrix_market
     from service.formats.limits import FormatLimits
 
-    read = lambda: matrix_market.read(path, None, "error", FormatLimits())  # noqa: E731
-    read()
-    best, size = min(timed(read) for _ in range(runs)), path.stat().st_size / 1e6
-    print(f"mtx, the reader alone: {size / best:.0f} MB/s at best of {runs}")
+    seconds = []
+    for _ in range(runs + 1):
+        start = time.process_time()
+        matrix_market.read(path, None, "error", FormatLimits())
+        seconds.append(time.process_time() - start)
+    print(
+        f"{path.name}, the reader alone: {path.stat().st_size / 1e6 / min(seconds[1:]):.0f} MB a processor second"
+    )
 
 
 def main() -> None:
-    """Measure both formats."""
+    """Measure the formats that large uploads come in."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--directory", type=Path, help="where the files and the service's data are put")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        files = {"npz": Path(folder) / "A.npz", "mtx": Path(folder) / "A.mtx"}
-        write_npz(files["npz"], arguments.megabytes * 10**6, arguments.seed)
-        write_mtx(files["mtx"], arguments.megabytes * 10**6, arguments.seed)
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as folder:
+        files = _written(Path(folder), arguments.megabytes * 10**6, arguments.seed)
         small = Path(folder) / "warm.mtx"
         write_mtx(small, 1000, 1)
-        with service(Path(folder) / "data") as url:
-            _wait(url)
-            upload(url, small, "mtx")
-            for format, path in files.items():
-                race(url, path, format, arguments.runs)
-        scan(files["mtx"], arguments.runs)
+        with service(Path(folder) / "data") as running:
+            _wait(running.url)
+            upload(running.url, small, "mtx")
+            for path in files:
+                race(running, path, path.name.split(".")[1], arguments.runs)
+        scan(Path(folder) / "A.mtx", arguments.runs)
+
+
+def _written(folder: Path, size: int, seed: int) -> list[Path]:
+    npz, npy, mtx, packed = (folder / f"A.{ending}" for ending in ("npz", "npy", "mtx", "mtx.gz"))
+    write_npz(npz, size, seed)
+    np.save(npy, np.random.default_rng(seed).standard_normal((size // 8000, 1000)))
+    write_mtx(mtx, size, seed)
+    with mtx.open("rb") as source, gzip.open(packed, "wb", compresslevel=6) as target:
+        shutil.copyfileobj(source, target, CHUNK)
+    return [npz, npy, mtx, packed]
 
 
 def _wait(url: str) -> None:

@@ -11,7 +11,10 @@ from newtond.contract.errors import InvalidArray
 
 NORMS_UP_TO = 10_000
 """The norms of more columns than this are not listed in an array's resource."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""Entries in a piece: what is computed of one stays in the cache."""
+_SQUARED_SAFELY = 2.0**480
+"""The squares of doubles up to this, and of their inverses, are normal, and so is any sum of 2^60 of them."""
 
 
 @dataclass(frozen=True)
@@ -96,31 +99,68 @@ def _refuse(start: int, bad: NDArray[np.bool_], why: str) -> None:
 
 def summarise_columns(shape: tuple[int, ...], parts: Mapping[str, NDArray[Any]]) -> ColumnSummary:
     """Count the empty columns of a matrix (n, d) and take the others' norms, free of overflow; O(nnz + d)."""
-    largest = np.zeros(shape[1])
-    for columns, values in _entries(shape, parts):
-        np.maximum.at(largest, columns, np.abs(values))
-    empty = int(np.count_nonzero(largest == 0))
     if shape[1] > NORMS_UP_TO:
-        return ColumnSummary(empty, None)
-    # a power of two: scaling by it is exact
-    scale = np.ldexp(1.0, np.maximum(np.frexp(largest)[1] - 1, -1000))
+        return ColumnSummary(_count_empty(shape, parts), None)
+    squares = _plain_squares(shape, parts)
+    if squares is not None:
+        return ColumnSummary(int(np.count_nonzero(squares == 0)), np.sqrt(squares).tolist())
+    return _summarise_scaled(shape, parts)
+
+
+def _count_empty(shape: tuple[int, ...], parts: Mapping[str, NDArray[Any]]) -> int:
+    filled = np.zeros(shape[1], dtype=bool)
+    for columns, values in _entries(shape, parts):
+        if columns is None:
+            filled |= (values != 0).any(axis=0)
+        else:
+            filled[columns] = True
+    return int(np.count_nonzero(~filled))
+
+
+def _plain_squares(shape: tuple[int, ...], parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
+    """Each column's sum of squares; None where a square might leave the range of normal doubles."""
     squares = np.zeros(shape[1])
     for columns, values in _entries(shape, parts):
-        squares += np.bincount(columns, (values / scale[columns]) ** 2, minlength=shape[1])
+        magnitudes = np.abs(values)
+        if magnitudes.max() > _SQUARED_SAFELY or ((magnitudes < 1 / _SQUARED_SAFELY) & (values != 0)).any():
+            return None
+        squares += _totals(columns, values * values, shape[1])
+    return squares
+
+
+def _summarise_scaled(shape: tuple[int, ...], parts: Mapping[str, NDArray[Any]]) -> ColumnSummary:
+    largest, squares = np.zeros(shape[1]), np.zeros(shape[1])
+    for columns, values in _entries(shape, parts):
+        if columns is None:
+            np.maximum(largest, np.abs(values).max(axis=0), out=largest)
+        else:
+            np.maximum.at(largest, columns, np.abs(values))
+    # a power of two: scaling by it is exact
+    scale = np.ldexp(1.0, np.maximum(np.frexp(largest)[1] - 1, -1000))
+    for columns, values in _entries(shape, parts):
+        scaled = values / (scale if columns is None else scale[columns])
+        squares += _totals(columns, scaled * scaled, shape[1])
     with np.errstate(over="ignore"):
         norms = np.sqrt(squares) * scale
+    empty = int(np.count_nonzero(largest == 0))
     return ColumnSummary(empty, norms.tolist() if np.isfinite(norms).all() else None)
+
+
+def _totals(columns: NDArray[Any] | None, values: NDArray[np.float64], width: int) -> NDArray[Any]:
+    return values.sum(axis=0) if columns is None else np.bincount(columns, values, minlength=width)
 
 
 def _entries(
     shape: tuple[int, ...], parts: Mapping[str, NDArray[Any]]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    values = parts["data"].reshape(-1)
-    for start, stop in _ranges(values.size):
-        if "indices" in parts:
-            yield parts["indices"][start:stop].astype(np.intp), values[start:stop]
-        else:
-            yield np.arange(start, stop) % shape[1], values[start:stop]
+) -> Iterator[tuple[NDArray[Any] | None, NDArray[np.float64]]]:
+    """The entries with their columns, a piece at a time; of a dense matrix whole rows, which need none."""
+    if "indices" in parts:
+        for start, stop in _ranges(parts["data"].size):
+            yield parts["indices"][start:stop], parts["data"][start:stop]
+    else:
+        rows = max(_CHUNK // shape[1], 1)
+        for start in range(0, shape[0], rows):
+            yield None, parts["data"][start : start + rows]
 
 
 def _ranges(size: int) -> Iterator[tuple[int, int]]:

@@ -56,30 +56,30 @@ def compress(entries: Entries, duplicates: Duplicates) -> Compressed:
     else:
         columns, values = np.empty_like(entries.columns), np.empty_like(entries.values)
         _scatter(entries.rows, entries.columns, entries.values, indptr, columns, values)
-    row, column = _sort_rows(indptr, columns, values)
+    return compress_rows(Compressed(entries.shape, indptr, columns, values), duplicates, entries)
+
+
+def compress_rows(matrix: Compressed, duplicates: Duplicates, entries: Entries | None = None) -> Compressed:
+    """The same of a CSR matrix whose rows are in any order, in place; it may come from ``entries``."""
+    if _is_canonical(matrix.indptr, matrix.indices, matrix.data):
+        return matrix
+    row, column = _sort_rows(matrix.indptr, matrix.indices, matrix.data)
     if row >= 0 and duplicates == "error":
-        raise _duplicate(entries, row, column)
-    return _finish(entries.shape, indptr, columns, values)
+        raise _duplicate(entries, row, column) if entries else _duplicate_in(matrix, row, column)
+    return _finish(matrix.shape, matrix.indptr, matrix.indices, matrix.data)
 
 
 def check_indices(part: NDArray[Any], name: str, limit: int, entries: int) -> NDArray[np.int32]:
     """Return indices as int32; raises InvalidArray unless there are ``entries``, all from 0 to below ``limit``."""
     if len(part) != entries:
         raise InvalidArray(f"{name} has {len(part)} entries and data has {entries}.", source={"part": name})
-    outside = (part < 0) | (part >= limit)
-    if outside.any():
-        entry = int(np.argmax(outside))
+    if entries and not (part.min() >= 0 and part.max() < limit):
+        entry = int(np.argmax((part < 0) | (part >= limit)))
         raise InvalidArray(
             f"{name}[{entry}] is {int(part[entry])}: outside 0 to {limit - 1}.",
             source={"part": name, "entry": entry},
         )
-    return part.astype(np.int32)
-
-
-def drop_zeros(matrix: Compressed) -> Compressed:
-    """Bring a CSR matrix without duplicates into canonical form in place: sorted rows, no explicit zeros."""
-    _sort_rows(matrix.indptr, matrix.indices, matrix.data)
-    return _finish(matrix.shape, matrix.indptr, matrix.indices, matrix.data)
+    return part.astype(np.int32, copy=False)
 
 
 def _finish(shape: tuple[int, int], indptr: Any, columns: Any, values: Any) -> Compressed:
@@ -93,6 +93,24 @@ def _finish(shape: tuple[int, int], indptr: Any, columns: Any, values: Any) -> C
 def _duplicate(entries: Entries, row: int, column: int) -> DuplicateEntry:
     where = np.flatnonzero((entries.rows == row) & (entries.columns == column))
     return DuplicateEntry((row, column), (int(where[0]), int(where[1])))
+
+
+def _duplicate_in(matrix: Compressed, row: int, column: int) -> DuplicateEntry:
+    start, stop = matrix.indptr[row : row + 2].tolist()
+    where = start + np.flatnonzero(matrix.indices[start:stop] == column)
+    return DuplicateEntry((row, column), (int(where[0]), int(where[1])))
+
+
+@njit(cache=True)
+def _is_canonical(indptr: Any, columns: Any, values: Any) -> bool:
+    """Say whether rows rise strictly and every value is finite and not zero: then nothing is left to do."""
+    for row in range(len(indptr) - 1):
+        if not _rises(columns, indptr[row], indptr[row + 1]):
+            return False
+    fine = True
+    for k in range(len(values)):
+        fine = fine and values[k] != 0.0 and np.abs(values[k]) < np.inf
+    return fine
 
 
 @njit(cache=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from newtond.contract.errors import InvalidArray, TooLarge, UnsupportedFormat
 from newtond.store.canonical import check_indptr
 from service.formats import npy
-from service.formats.coordinates import Compressed, Entries, check_indices, compress
+from service.formats.coordinates import Compressed, Entries, check_indices, compress, compress_rows
 from service.formats.limits import FormatLimits
 from service.formats.options import Duplicates
 from service.formats.text import shown
@@ -37,8 +37,10 @@ def read(path: Path, duplicates: Duplicates, limits: FormatLimits) -> Compressed
     with _sound_archive(), zipfile.ZipFile(path) as archive:
         members = _members(archive, path.stat().st_size, limits)
         layout, shape = _format(archive, members), _shape(archive, members)
-        entries = _entries(archive, members, layout, shape, limits)
-    return compress(entries, duplicates)
+        matrix = _matrix(archive, members, layout, shape, limits)
+    if isinstance(matrix, Compressed):
+        return compress_rows(matrix, duplicates)
+    return compress(matrix, duplicates)
 
 
 @contextmanager
@@ -132,13 +134,13 @@ def _shape(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> 
     return rows, columns
 
 
-def _entries(
+def _matrix(
     archive: zipfile.ZipFile,
     members: Mapping[str, zipfile.ZipInfo],
     layout: str,
     shape: tuple[int, int],
     limits: FormatLimits,
-) -> Entries:
+) -> Entries | Compressed:
     names = _COORDINATES if layout == "coo" else _COMPRESSED
     if surplus := set(members) - names - _ALWAYS - {"_is_array"}:
         raise InvalidArray(f"A {layout} matrix has no part {min(surplus)}.", source={"part": min(surplus)})
@@ -149,9 +151,11 @@ def _entries(
         rows = check_indices(parts["row"], "row", shape[0], len(values))
         return Entries(shape, rows, check_indices(parts["col"], "col", shape[1], len(values)), values)
     major, minor = shape if layout == "csr" else shape[::-1]
-    outer = _expand(parts["indptr"], major, len(values))
-    inner = check_indices(parts["indices"], "indices", minor, len(values))
-    return Entries(shape, outer, inner, values) if layout == "csr" else Entries(shape, inner, outer, values)
+    indptr = _indptr(parts["indptr"], major, len(values))
+    indices = check_indices(parts["indices"], "indices", minor, len(values))
+    if layout == "csr":
+        return Compressed(shape, indptr, indices, values)
+    return Entries(shape, indices, np.repeat(np.arange(major, dtype=np.int32), np.diff(indptr)), values)
 
 
 def _vector(
@@ -173,10 +177,10 @@ def _vector(
         return npy.read_values(source, header, dtype)
 
 
-def _expand(indptr: NDArray[Any], major: int, entries: int) -> NDArray[np.int32]:
+def _indptr(indptr: NDArray[Any], major: int, entries: int) -> NDArray[np.int64]:
     if len(indptr) != major + 1:
         raise InvalidArray(
             f"indptr has {len(indptr)} entries; this shape needs {major + 1}.", source={"part": "indptr"}
         )
     check_indptr(indptr, entries)
-    return np.repeat(np.arange(major, dtype=np.int32), (indptr[1:] - indptr[:-1]).astype(np.int64))
+    return indptr.astype(np.int64, copy=False)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from newtond.contract.errors import InvalidArray
 from service.formats import row_scanner, scanner
 from service.formats.body import Body, no_deferred, round_deferred
-from service.formats.coordinates import Compressed, drop_zeros
+from service.formats.coordinates import Compressed, compress_rows
 from service.formats.faults import guess, refuse_at, token_at
 from service.formats.limits import LARGEST_DIMENSION, FormatLimits
 from service.formats.options import Options
@@ -54,8 +54,9 @@ class _Table:
     def matrix(self, columns: int) -> Compressed:
         """Return A in canonical form."""
         indptr = np.concatenate([*self.starts, [self.entries]], dtype=np.int64)
-        shape = self.rows, columns
-        return drop_zeros(Compressed(shape, indptr, np.concatenate(self.indices), np.concatenate(self.data)))
+        indices, data = np.concatenate(self.indices), np.concatenate(self.data)
+        # repeats that were not asked for are refused already
+        return compress_rows(Compressed((self.rows, columns), indptr, indices, data), "sum")
 
 
 def read(

@@ -6,10 +6,13 @@ Whatever the order: no answer is a 5xx, an accepted job ends, a finished result 
 
 import json
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -169,3 +172,65 @@ def test_no_order_of_calls_breaks_a_promise(working_service: Service) -> None:
             suppress_health_check=list(HealthCheck),
         )
         run_state_machine_as_test(machine, settings=bounded)
+
+
+Spoil = Callable[[httpx.Request, int], bytes | int | None]
+"""Of a request, answered so often before: another end of its answer, another status, or nothing."""
+FAULTS: dict[str, Spoil] = {
+    "a result changes": lambda request, before: (
+        b" " if request.url.path.endswith("/result") and before else None
+    ),
+    "a solution changes": lambda request, before: (
+        b"\0" if request.url.path.endswith("/result/x") and before else None
+    ),
+    "a deletion is none": lambda request, before: (
+        200 if request.method == "GET" and request.url.path.startswith("/arrays/") else None
+    ),
+    "a fault of the server": lambda request, before: 500 if request.url.path.endswith("/trace") else None,
+    "a record twice": lambda request, before: (
+        b'{"iteration": 0}\n' if request.url.path.endswith("/trace") else None
+    ),
+}
+
+
+class Spoilt(httpx.HTTPTransport):
+    """A real server's answers on a line that spoils some of them."""
+
+    def __init__(self, spoil: Spoil) -> None:
+        super().__init__()
+        self.spoil, self.answered = spoil, Counter[str]()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        content = answer.read()
+        change = self.spoil(request, self.answered[request.url.path])
+        self.answered[request.url.path] += 1
+        if change is None:
+            return answer
+        if isinstance(change, int):
+            return httpx.Response(change, content=content)
+        return httpx.Response(answer.status_code, content=content + change)
+
+
+def use(client: httpx.Client) -> None:
+    """One order of calls: upload, solve, read twice, delete."""
+    machine = type("LiveApi", (Api,), {"client": client})()
+    (matrix,) = machine.upload(format="npy", seed=0, rows=8).values
+    job = machine.solve(A=matrix, b=machine.upload_target(seed=0, rows=8), iterations=30, hurry=True)
+    machine.teardown()
+    machine.read(job)
+    machine.delete_array(matrix)
+
+
+def test_an_order_of_calls_without_a_fault(working_service: Service) -> None:
+    with working_service.client() as client:
+        use(client)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_promise_is_found(working_service: Service, fault: str) -> None:
+    with (
+        httpx.Client(base_url=working_service.url, timeout=70, transport=Spoilt(FAULTS[fault])) as client,
+        pytest.raises(AssertionError),
+    ):
+        use(client)
