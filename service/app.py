@@ -13,15 +13,29 @@ from service.logs import configure_logs
 from service.metrics import Metrics
 from service.openapi import describe
 from service.request_context import RequestContext
-from service.routes import arrays, health, jobs, pages, problems, results, solve, trace, verification
+from service.routes import (
+    arrays,
+    batches,
+    health,
+    jobs,
+    pages,
+    predictions,
+    problems,
+    results,
+    solve,
+    trace,
+    verification,
+)
 from service.settings import ServiceSettings
 
 TITLE = "newtond"
 ROUTERS = (
     solve.router,
     jobs.router,
+    batches.router,
     trace.router,
     results.router,
+    predictions.router,
     verification.router,
     arrays.router,
     problems.router,

@@ -13,6 +13,7 @@ from fastapi import Request
 from newtond.contract.errors import Conflict, NotFound, QueueUnavailable, Unavailable
 from newtond.store import DataDirectory
 from newtond.store.arrays import ArrayStore
+from newtond.store.batches import BatchStore
 from newtond.store.credentials import Credentials, check_exposed, is_loopback
 from newtond.store.jobs import JobStore
 from newtond.store.queue import JobQueue
@@ -53,8 +54,12 @@ class House:
             yield Backend(self, tenant)
 
     def reconcile(self) -> None:
-        """Enqueue again what Redis lost, and purge what was to be deleted; raises QueueUnavailable."""
+        """Enqueue again what Redis lost, and purge what was to be deleted; raises QueueUnavailable.
+
+        Batches that a service died over are placed to their last job first.
+        """
         for share in self.shares():
+            share.batches.complete()
             share.deletions.carry_out(share.jobs)
         for job_id in self.queue.reconcile(self.data):
             log.warning("job enqueued again", job_id=job_id)
@@ -86,6 +91,10 @@ class Backend:
     @property
     def jobs(self) -> JobStore:
         return self.tenant.jobs
+
+    @property
+    def batches(self) -> BatchStore:
+        return self.tenant.batches
 
     @property
     def queue(self) -> JobQueue:

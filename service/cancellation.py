@@ -6,7 +6,9 @@ import structlog
 
 from newtond.contract.errors import QueueUnavailable
 from newtond.contract.job import Finished
+from newtond.store.succession import next_in_line
 from service.backend import Backend
+from service.submission import enqueue
 
 log = structlog.get_logger("newtond.service")
 
@@ -25,6 +27,7 @@ def cancel(backend: Backend, job_id: str) -> bool:
         return False
     backend.jobs.finish(_never_started(job_id))
     _withdraw(backend, job_id)
+    _start_next(backend, job_id)
     return True
 
 
@@ -33,8 +36,15 @@ def purge(backend: Backend, job_id: str) -> bool:
     if not cancel(backend, job_id):
         backend.deletions.ask(job_id)
         return False
+    _start_next(backend, job_id)  # it settles where to start while there is an answer to go on from
     backend.jobs.delete(job_id)
     return True
+
+
+def _start_next(backend: Backend, job_id: str) -> None:
+    following = next_in_line(backend.jobs.accepted(job_id), backend.jobs, backend.arrays)
+    if following is not None:
+        enqueue(backend, following)
 
 
 def _never_started(job_id: str) -> Finished:

@@ -10,6 +10,7 @@ from pydantic import Field
 from newtond.contract.array import ArrayRole
 from newtond.contract.errors import NotFound
 from newtond.contract.model import Model
+from newtond.contract.prediction import PredictionForm
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.solve import SolveSpec, array_roles, outputs_of
 
@@ -30,6 +31,9 @@ class ProblemSummary(Model):
 class ProblemEntry(ProblemSummary):
     """All of one kind: also its source, the JSON Schema of its body, and a body to send as it is."""
 
+    prediction: PredictionForm | None = Field(
+        description="What ``POST /jobs/{id}/predict`` takes and gives; null where ``refuses`` says why nothing."
+    )
     reference: str
     differences: tuple[str, ...]
     refuses: dict[str, str] = Field(description="Options that this kind does not take, and why.")
@@ -58,6 +62,7 @@ def entry(kind: str) -> ProblemEntry:
     problem = PROBLEMS[kind]
     return ProblemEntry(
         **_summary(kind),
+        prediction=problem.prediction,
         reference=problem.reference,
         differences=problem.differences,
         refuses=problem.because,

@@ -46,10 +46,15 @@ def take_inline(document: Document) -> dict[str, Any]:
     taken: dict[str, Any] = {}
     for name in ARRAY_POINTERS:
         holder, key = _place(document, name)
-        if isinstance(holder, dict) and isinstance(holder.get(key), list | dict):
+        if isinstance(holder, dict) and _is_written_out(holder.get(key)):
             taken[name] = holder[key]
             holder[key] = PLACEHOLDER
     return taken
+
+
+def _is_written_out(value: Any) -> bool:
+    """Whether this is an array; a warm start may also be an object that names a job."""
+    return isinstance(value, list) or (isinstance(value, dict) and "job" not in value)
 
 
 def announce(document: Document, names: Collection[str]) -> None:

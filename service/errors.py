@@ -23,7 +23,7 @@ RETRY_AFTER = "5"
 CHALLENGE = 'Bearer realm="newtond"'
 SHOWN_FAULTS = 20
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-TYPES = ("float", "str", "Coordinates")
+TYPES = ("float", "str", "Coordinates", "FromJob")
 TYPE_PREFIXES = ("function-", "constrained-", "list[", "literal[")
 
 

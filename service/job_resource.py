@@ -28,9 +28,10 @@ def _asked(accepted: Accepted) -> dict[str, Any]:
         "kind": accepted.spec.problem.kind,
         "problem": accepted.spec.problem,
         "tags": accepted.spec.tags,
+        "batch": accepted.batch,
         "created_at": accepted.created_at,
         "shapes": accepted.shapes,
-        "inputs": accepted.spec.arrays(),
+        "inputs": accepted.arrays(),
     }
 
 
@@ -73,8 +74,12 @@ def _from_files(backend: Backend, job_id: str) -> dict[str, Any]:
 def _links(accepted: Accepted, finished: Finished | None) -> dict[str, str]:
     here = f"/jobs/{accepted.job_id}"
     links = {"self": here, "trace": f"{here}/trace", "cancel": f"{here}/cancel"}
+    if accepted.batch is not None:
+        links["batch"] = f"/batches/{accepted.batch}"
     if finished is not None and finished.result is not None:
         links["result"] = f"{here}/result"
+        if accepted.spec.problem.no_prediction() is None:
+            links["predict"] = f"{here}/predict"
     if finished is not None and finished.seal is not None:
         links["bundle"] = f"{here}/bundle"
     return links

@@ -14,7 +14,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from newtond.contract.audit import AuditRequest
+from newtond.contract.batch import BatchRequest
 from newtond.contract.job import Job, ProblemDetail
+from newtond.contract.prediction import NewRows
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Plan
 from newtond.contract.solve import SolveSpec
@@ -37,6 +39,7 @@ operator has made no keys, requests on loopback need none.
 TAGS = [
     {"name": "solve", "description": "From a spec to a job."},
     {"name": "jobs", "description": "What becomes of it."},
+    {"name": "batches", "description": "Many jobs of one spec."},
     {"name": "results", "description": "What came out, and what is proven of it."},
     {"name": "verification", "description": "Evidence that what came out was computed from what went in."},
     {"name": "arrays", "description": "Matrices and vectors, content-addressed."},
@@ -108,6 +111,8 @@ def _request_schemas() -> dict[str, Any]:
         (Job, "serialization"),
         (Plan, "serialization"),
         (AuditRequest, "validation"),
+        (BatchRequest, "validation"),
+        (NewRows, "validation"),
     ]
     _, schema = models_json_schema(models, ref_template=REF)
     definitions: dict[str, Any] = schema["$defs"]

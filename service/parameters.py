@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Path
 from newtond.contract.errors import NotFound
 
 JOB = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}")
+BATCH = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
 ARRAY = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -19,6 +20,14 @@ def _job_id(
     return job_id
 
 
+def _batch_id(
+    batch_id: Annotated[str, Path(description="the batch", examples=["batch_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"])],
+) -> str:
+    if not BATCH.fullmatch(batch_id):
+        raise NotFound("There is no such batch.")
+    return batch_id
+
+
 def _array_id(
     array_id: Annotated[str, Path(description="the array's digest", examples=["sha256:" + "0" * 64])],
 ) -> str:
@@ -28,6 +37,7 @@ def _array_id(
 
 
 JobIdPath = Annotated[str, Depends(_job_id)]
+BatchIdPath = Annotated[str, Depends(_batch_id)]
 ArrayIdPath = Annotated[str, Depends(_array_id)]
 IdempotencyKey = Annotated[
     str | None,

@@ -72,11 +72,13 @@ class Quotas:
         with self._lock:
             self._streams[tenant] -= 1
 
-    def check_queue(self, tenant: Tenant, queue: JobQueue) -> None:
-        """Raise QuotaExceeded while as many of a tenant's jobs wait as may; raises QueueUnavailable."""
+    def check_queue(self, tenant: Tenant, queue: JobQueue, more: int = 1) -> None:
+        """Raise QuotaExceeded where with so many more too many of a tenant's jobs wait; raises QueueUnavailable."""
         most = self._settings.tenant_queued_jobs
-        if queue.waiting(tenant.name) >= most:
-            raise QuotaExceeded(f"{most} jobs wait already.", source={"limit": most}, retry_after=QUEUE_RETRY)
+        waiting = queue.waiting(tenant.name)
+        if waiting + more > most:
+            detail = f"{most} jobs may wait, {waiting} do, and this asks for {more} more."
+            raise QuotaExceeded(detail, source={"limit": most}, retry_after=QUEUE_RETRY)
 
     def room(self, tenant: Tenant) -> int:
         """Return how many bytes of arrays a tenant may still store; raises QuotaExceeded where none."""

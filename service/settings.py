@@ -33,6 +33,7 @@ class Limits(Model):
     retention_seconds: Annotated[
         Seconds, Field(description="how long a finished job is kept, and an array that no job names")
     ]
+    batch_jobs: Annotated[Count, Field(description="most members of one batch")]
     wait_seconds: Annotated[Seconds, Field(description="longest Prefer: wait")]
     plan_seconds: Annotated[Seconds, Field(description="how long a dry run is waited for before it gets 202")]
     page_size: Annotated[Count, Field(description="most entries of one page of a list")]
@@ -71,6 +72,7 @@ class ServiceSettings(BaseSettings):
     tenant_requests_per_second: Annotated[float, Field(gt=0)] = 500.0
     tenant_streams: Count = 100
     retention_seconds: Seconds = 7 * 86_400.0
+    batch_jobs: Count = 500
     wait_seconds: Seconds = 60.0
     plan_seconds: Seconds = 30.0
     page_size: Count = 100

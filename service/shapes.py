@@ -1,26 +1,48 @@
 """Whether the arrays of a spec fit each other: their shapes bind the symbols n, d, … and must agree."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from newtond.contract.array import ArrayRole
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.solve import ARRAY_POINTERS, SolveSpec, array_roles
 
 Shape = tuple[int, ...]
+Bound = dict[str, tuple[int, str]]
 DIMENSIONS = {0: "rows", 1: "columns"}
 
 
 def check_shapes(spec: SolveSpec, shapes: Mapping[str, Shape]) -> None:
     """Raise InvalidSpec, with a pointer, at the first array whose shape contradicts those before it."""
     roles, same = array_roles(spec.problem.kind), spec.problem.same_lengths(shapes.keys())
-    bound: dict[str, tuple[int, str]] = {}
+    bound: Bound = {}
     for name, shape in shapes.items():
         extra = int(name == "warm_start" and spec.intercept)
-        for symbol, length, said in _lengths(name, roles[name], shape, extra):
-            known, whose = bound.setdefault(_first_of(symbol, same), (length, said))
-            if length != known:
-                raise InvalidSpec(f"{said}, but {whose}.", source={"pointer": ARRAY_POINTERS[name]})
+        _bind(bound, name, _lengths(name, roles[name], shape, extra), same)
     _check_names(spec, bound)
+
+
+def check_rows(
+    spec: SolveSpec, rows: Mapping[str, Shape], known: Iterable[tuple[str, ArrayRole, Shape]]
+) -> None:
+    """Raise InvalidSpec, with a pointer, at the first of new rows that fit no other or not what is ``known``.
+
+    ``known`` are arrays of the solve, with the words to name each by.
+    """
+    form, same = spec.problem.prediction, spec.problem.same_lengths(rows.keys())
+    assert form is not None
+    bound: Bound = {}
+    for said, role, shape in known:
+        for symbol, length, words in _lengths(said, role, shape, 0):
+            bound.setdefault(_first_of(symbol, same), (length, words))
+    for name, shape in rows.items():
+        _bind(bound, name, _lengths(name, form.arrays[name], shape, 0), same)
+
+
+def _bind(bound: Bound, name: str, lengths: Iterable[tuple[str, int, str]], same: Mapping[str, str]) -> None:
+    for symbol, length, said in lengths:
+        known, whose = bound.setdefault(_first_of(symbol, same), (length, said))
+        if length != known:
+            raise InvalidSpec(f"{said}, but {whose}.", source={"pointer": ARRAY_POINTERS[name]})
 
 
 def _first_of(symbol: str, same: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from anyio import to_thread
 
+from newtond.contract.array import ArrayInput
 from newtond.contract.audit import Audit
 from newtond.contract.errors import (
     InvalidSpec,
@@ -25,6 +26,7 @@ from newtond.contract.errors import (
     QueueUnavailable,
 )
 from newtond.contract.job import Accepted, Task
+from newtond.contract.prediction import Prediction
 from newtond.contract.solve import ARRAY_POINTERS, SolveSpec, array_roles
 from newtond.store.jobs import new_job_id
 from service.backend import Backend
@@ -49,21 +51,21 @@ async def resolve(
     backend: Backend, document: Document, uploads: Mapping[str, Upload], folder: Path
 ) -> SolveSpec:
     """Return the spec with every array stored and named by id; raises InvalidSpec, InvalidArray, …"""
-    announce(document, _named_by(uploads))
+    announce(document, named_by(uploads))
     inline = take_inline(document)
     spec = read_spec(document)
     _check_limits(backend, spec)
-    files = dict(uploads) | await to_thread.run_sync(_write_inline, inline, folder)
+    files = dict(uploads) | await to_thread.run_sync(write_inline, inline, folder)
     ids: dict[str, str] = {}
     for name in spec.arrays():
         if name in files:
-            held = await _store(backend, name, files[name])
+            held = await store(backend, name, files[name])
             _check_groups(spec, held)
             ids |= held
     return spec.with_arrays(ids)
 
 
-def _named_by(uploads: Mapping[str, Upload]) -> list[str]:
+def named_by(uploads: Mapping[str, Upload]) -> list[str]:
     """Return the arrays that parts are sure to hold; an svmlight file is the part A and holds b too."""
     names: list[str] = []
     for part, upload in uploads.items():
@@ -95,7 +97,8 @@ def _check_limits(backend: Backend, spec: SolveSpec) -> None:
         raise InvalidSpec(f"The time limit is past the {longest:g} s allowed here.", source=source)
 
 
-def _write_inline(arrays: Mapping[str, Any], folder: Path) -> dict[str, Upload]:
+def write_inline(arrays: Mapping[str, Any], folder: Path) -> dict[str, Upload]:
+    """Write arrays that stood in JSON into files of their own, to be read like any upload."""
     uploads = {}
     for name, array in arrays.items():
         path = folder / f"{name}{INLINE}"
@@ -105,7 +108,7 @@ def _write_inline(arrays: Mapping[str, Any], folder: Path) -> dict[str, Upload]:
     return uploads
 
 
-async def _store(backend: Backend, name: str, upload: Upload) -> dict[str, str]:
+async def store(backend: Backend, name: str, upload: Upload) -> dict[str, str]:
     """Store what a part holds; return the ids by the arrays' names."""
     with _blaming(name, upload):
         stored = await parse(backend, upload)
@@ -135,6 +138,7 @@ def accept(
     idempotency_key: str | None,
     request_id: str,
     audit: Audit | None = None,
+    prediction: Prediction | None = None,
 ) -> Accepted:
     """Make the job durable, enqueue it, and return it; with a key that came before, return its job.
 
@@ -145,44 +149,49 @@ def accept(
         backend.quotas.check_queue(backend.tenant, backend.queue)
         if audit is not None:
             backend.jobs.accepted(audit.job_id)
-        shapes = _shapes(backend, spec)
-        check_shapes(spec, shapes)
+        shapes = shapes_of(backend, prediction.arrays() if prediction else spec.arrays())
+        if prediction is None:
+            check_shapes(spec, shapes)
         wanted = Accepted(
             job_id=new_job_id(),
             tenant=backend.tenant.name,
             task=task,
             spec=spec,
             audit=audit,
+            prediction=prediction,
             shapes=shapes,
             idempotency_key=idempotency_key,
-            fingerprint=_fingerprint(spec, task, audit),
+            fingerprint=_fingerprint(spec, task, audit or prediction),
             request_id=request_id,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
         accepted = backend.jobs.accept(wanted)
         if accepted.job_id == wanted.job_id:
-            _enqueue(backend, accepted)
+            enqueue(backend, accepted)
     return accepted
 
 
-def _shapes(backend: Backend, spec: SolveSpec) -> dict[str, tuple[int, ...]]:
+def shapes_of(backend: Backend, arrays: Mapping[str, ArrayInput]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each stored array; raises NotFound, with its place."""
     shapes = {}
-    for name, array_id in spec.arrays().items():
+    for name, array_id in arrays.items():
         assert isinstance(array_id, str)
         try:
             shapes[name] = backend.arrays.info(array_id).shape
             backend.arrays.touch(array_id)
         except NotFound as error:
-            raise NotFound(error.detail, source={"pointer": ARRAY_POINTERS[name]}) from None
+            source = {"pointer": ARRAY_POINTERS[name]} if name in ARRAY_POINTERS else {"array": name}
+            raise NotFound(error.detail, source=source) from None
     return shapes
 
 
-def _fingerprint(spec: SolveSpec, task: Task, audit: Audit | None) -> str:
-    asked = [task, spec.model_dump_json(), *([audit.model_dump_json()] if audit else [])]
+def _fingerprint(spec: SolveSpec, task: Task, more: Audit | Prediction | None) -> str:
+    asked = [task, spec.model_dump_json(), *([more.model_dump_json()] if more else [])]
     return hashlib.sha256("\n".join(asked).encode()).hexdigest()
 
 
-def _enqueue(backend: Backend, accepted: Accepted) -> None:
+def enqueue(backend: Backend, accepted: Accepted) -> None:
+    """Enqueue an accepted job; where Redis is silent the reconciler will."""
     log.info("job accepted", job_id=accepted.job_id, task=accepted.task, kind=accepted.spec.problem.kind)
     try:
         backend.queue.submit(accepted.job_id, accepted.task, accepted.tenant)

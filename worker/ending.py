@@ -9,6 +9,7 @@ from newtond.contract.chain import seal, sha256
 from newtond.contract.errors import NewtondError
 from newtond.contract.http import problem_detail
 from newtond.contract.job import Accepted, Finished
+from newtond.contract.prediction import PredictionReport
 from newtond.contract.result import Plan, Result
 from newtond.store.jobs import JobStore
 from worker.checkpoint import Progress
@@ -40,6 +41,11 @@ def planned(jobs: JobStore, accepted: Accepted, plan: Plan) -> Finished:
 def audited(jobs: JobStore, accepted: Accepted, report: AuditReport) -> Finished:
     """Return the end of an audit, whatever it found."""
     return _finished(jobs, accepted, status="succeeded", audit=report)
+
+
+def predicted(jobs: JobStore, accepted: Accepted, report: PredictionReport) -> Finished:
+    """Return the end of a prediction."""
+    return _finished(jobs, accepted, status="succeeded", prediction=report)
 
 
 def solved(

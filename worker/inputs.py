@@ -1,5 +1,6 @@
 """Stored arrays as the engine takes them: memory-mapped, not copied."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtond import engine
+from newtond.contract.array import ArrayRole
 from newtond.contract.errors import InvalidSpec
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.solve import SolveSpec
@@ -22,6 +24,11 @@ def load(spec: SolveSpec, arrays: ArrayStore) -> Inputs:
     roles = PROBLEMS[spec.problem.kind].inputs
     matrices = {name for name, role in roles.items() if len(role.shape) == 2}
     return {name: _map(name, value, arrays, name in matrices) for name, value in spec.arrays().items()}
+
+
+def load_as(roles: Mapping[str, ArrayRole], ids: Mapping[str, str], arrays: ArrayStore) -> Inputs:
+    """Map arrays by name, a matrix or a vector as its role says; raises NotFound."""
+    return {name: _map(name, id, arrays, len(roles[name].shape) == 2) for name, id in ids.items()}
 
 
 def _map(name: str, value: object, arrays: ArrayStore, matrix: bool) -> Csr | NDArray[np.float64]:

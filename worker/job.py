@@ -29,6 +29,7 @@ from worker.chain import Chain, leaves
 from worker.checkpoint import Progress, Saver, advance, restore
 from worker.control import Control, Interrupted
 from worker.inputs import load
+from worker.prediction import predict
 from worker.result import conclude
 from worker.settings import WorkerSettings
 
@@ -148,7 +149,14 @@ def _audit(assignment: Assignment) -> Finished:
     return ending.cancelled(jobs, accepted) if report is None else ending.audited(jobs, accepted, report)
 
 
-TASKS = {"plan": _plan, "audit": _audit, "solve": _solve}
+def _predict(assignment: Assignment) -> Finished:
+    jobs, accepted = assignment.data.jobs, assignment.accepted
+    if jobs.cancel_requested(accepted.job_id):
+        return ending.cancelled(jobs, accepted)
+    return ending.predicted(jobs, accepted, predict(assignment))
+
+
+TASKS = {"plan": _plan, "audit": _audit, "predict": _predict, "solve": _solve}
 
 
 class Solve:

@@ -18,6 +18,7 @@ from newtond.contract.errors import NotFound, QueueUnavailable, SetupError, Stor
 from newtond.process import Wakeups
 from newtond.store import DataDirectory
 from newtond.store.queue import QUEUE_OF_TASK, QUEUES, TAKEN, JobQueue, answering, queue_of
+from newtond.store.succession import next_in_line
 from worker import log as logs
 from worker.ending import now
 from worker.registration import RegisteredWorker
@@ -108,8 +109,15 @@ class Parent:
             held = self._queue.release(run.job_id, run.token, run.queue)
             if held and run.requeue:
                 self._queue.submit(run.job_id, run.accepted.task, run.data.name, at_front=True)
+            if run.jobs.is_finished(run.job_id):
+                self._start_next(run)
         except QueueUnavailable:
             log.warning("not handed back; its lease runs out", job_id=run.job_id)
+
+    def _start_next(self, run: Run) -> None:
+        following = next_in_line(run.accepted, run.jobs, run.data.arrays)
+        if following is not None:
+            self._queue.submit(following.job_id, following.task, run.data.name, at_front=True)
 
     def _beat(self) -> None:
         if time.monotonic() >= self._next_beat:
@@ -187,6 +195,9 @@ class Parent:
             accepted = tenant.jobs.accepted(job_id)
         except (NotFound, ValueError) as error:
             log.warning("dropped", job_id=job_id, error=str(error))
+            return
+        if tenant.jobs.waits(job_id):
+            log.warning("dropped", job_id=job_id, error="the job before it has not ended")
             return
         slot = QUEUE_OF_TASK[accepted.task]
         token = f"{self.name}:{secrets.token_hex(8)}"

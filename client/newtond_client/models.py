@@ -96,6 +96,58 @@ class AuditRequest(TypedDict):
     seed: int
 
 
+class Member(TypedDict):
+    """One job of a batch: what it has of its own, and what came of it."""
+
+    job_id: str
+    b: NotRequired[str | None]
+    ridge: NotRequired[float | None]
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | Literal["deleted"]
+    termination: NotRequired[
+        Literal["converged", "max_iterations", "time_limit", "stalled", "cancelled"] | None
+    ]
+    converged: NotRequired[bool | None]
+    iterations: NotRequired[int | None]
+    loss: NotRequired[float | None]
+    gradient_norm: NotRequired[float | None]
+    seconds: NotRequired[float | None]
+    error: NotRequired[str | None]
+    links: dict[str, str]
+
+
+class Batch(TypedDict):
+    """The resource of `GET /batches/{id}`; members in the order asked for."""
+
+    id: str
+    kind: str
+    varies: Literal["targets", "columns", "ridges"]
+    finished: bool
+    counts: dict[str, int]
+    total: int
+    tags: list[str]
+    created_at: str
+    members: list[Member]
+    links: dict[str, str]
+
+
+class Coordinates(TypedDict):
+    """A sparse matrix as lists: entry k stands at (row[k], col[k]), counted from 0."""
+
+    shape: list[int]
+    row: list[int]
+    col: list[int]
+    value: list[float]
+
+
+class BatchRequest(TypedDict):
+    """What `POST /batches` takes: the body of a solve, and one of what its members have each of its own."""
+
+    solve: dict[str, Any]
+    targets: NotRequired[list[str] | None]
+    columns: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
+    ridges: NotRequired[list[float] | None]
+
+
 class ProblemSummary(TypedDict):
     """One kind in the list: what it minimises, and which arrays go in and come out."""
 
@@ -132,19 +184,16 @@ class Certificate(TypedDict):
     seconds: NotRequired[float]
 
 
-class Coordinates(TypedDict):
-    """A sparse matrix as lists: entry k stands at (row[k], col[k]), counted from 0."""
-
-    shape: list[int]
-    row: list[int]
-    col: list[int]
-    value: list[float]
-
-
 class Epsilon(TypedDict):
     """‖Ax − b‖² ≤ (1 + epsilon) times the least, by one solve on sampled rows."""
 
     epsilon: float
+
+
+class FromJob(TypedDict):
+    """Where a finished job ended: of the same kind and shapes, with an intercept where this has one."""
+
+    job: str
 
 
 class GramExponentialProblem(TypedDict):
@@ -225,6 +274,38 @@ class PowerProblem(TypedDict):
     normalised: NotRequired[bool]
 
 
+class Provenance(TypedDict):
+    """What the bits depend on besides the spec."""
+
+    newtond: str
+    python: str
+    numpy: str
+    scipy: str
+    numba: str
+    cpu: str
+    threads: int
+    blas_threads: int
+
+
+class ResultArray(TypedDict):
+    """One array of the result and where to fetch it."""
+
+    id: str
+    shape: list[int]
+    meaning: str
+    href: str
+
+
+class PredictionReport(TypedDict):
+    """What came out: `arrays` holds the one array `prediction`, a row for each new row."""
+
+    job_id: str
+    formula: str
+    units: str
+    arrays: dict[str, ResultArray]
+    provenance: Provenance
+
+
 class ProblemDetail(TypedDict):
     """An error as data (RFC 9457): `type` is stable, `source` says where in the input."""
 
@@ -279,7 +360,7 @@ class Job(TypedDict):
     """The resource of `GET /jobs/{id}`."""
 
     id: str
-    task: Literal["solve", "plan", "audit"]
+    task: Literal["solve", "plan", "audit", "predict"]
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     termination: NotRequired[
         Literal["converged", "max_iterations", "time_limit", "stalled", "cancelled"] | None
@@ -301,6 +382,7 @@ class Job(TypedDict):
         | None
     ]
     tags: NotRequired[list[str]]
+    batch: NotRequired[str | None]
     attempt: NotRequired[int]
     resumed_from_iteration: NotRequired[int | None]
     iteration: NotRequired[int | None]
@@ -320,6 +402,7 @@ class Job(TypedDict):
     plan: NotRequired[Plan | None]
     seal: NotRequired[Seal | None]
     audit: NotRequired[AuditReport | None]
+    prediction: NotRequired[PredictionReport | None]
     links: NotRequired[dict[str, str]]
 
 
@@ -362,6 +445,26 @@ class Link(TypedDict):
     gradients: NotRequired[str | None]
 
 
+class NewRows(TypedDict):
+    """What `POST /jobs/{id}/predict` takes; `prediction` of `GET /problems/{kind}` says which and what for."""
+
+    A: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
+    A1: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
+    A2: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
+    A3: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
+    groups: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
+
+
+class PredictionForm(TypedDict):
+    """What a kind predicts: by which formula, in which units, from which new arrays."""
+
+    formula: str
+    units: str
+    arrays: dict[str, ArrayRole]
+    solution: NotRequired[list[str]]
+    solved: NotRequired[list[str]]
+
+
 class ProblemEntry(TypedDict):
     """All of one kind: also its source, the JSON Schema of its body, and a body to send as it is."""
 
@@ -373,25 +476,13 @@ class ProblemEntry(TypedDict):
     results: dict[str, ArrayRole]
     outputs: list[str]
     href: str
+    prediction: PredictionForm | None
     reference: str
     differences: list[str]
     refuses: dict[str, str]
     schema: dict[str, Any]
     example: dict[str, Any]
     variants: dict[str, dict[str, Any]]
-
-
-class Provenance(TypedDict):
-    """What the bits depend on besides the spec."""
-
-    newtond: str
-    python: str
-    numpy: str
-    scipy: str
-    numba: str
-    cpu: str
-    threads: int
-    blas_threads: int
 
 
 class Regulariser(TypedDict):
@@ -401,15 +492,6 @@ class Regulariser(TypedDict):
     margin: NotRequired[float]
     offset: NotRequired[Literal["zero", "target"] | str | list[float] | list[list[float]] | Coordinates]
     ridge: NotRequired[float]
-
-
-class ResultArray(TypedDict):
-    """One array of the result and where to fetch it."""
-
-    id: str
-    shape: list[int]
-    meaning: str
-    href: str
 
 
 class Result(TypedDict):
@@ -491,7 +573,7 @@ class SolveSpec(TypedDict):
     row_weights: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
     outputs: NotRequired[list[Literal["fitted", "residual", "standard_errors"]]]
     solver: NotRequired[Solver]
-    warm_start: NotRequired[str | list[float] | list[list[float]] | Coordinates | None]
+    warm_start: NotRequired[str | list[float] | list[list[float]] | Coordinates | FromJob | None]
     tags: NotRequired[list[str]]
 
 

@@ -1,22 +1,19 @@
 """The job: one resource, one status word."""
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from newtond.contract.array import ArrayId
 from newtond.contract.audit import Audit, AuditReport
 from newtond.contract.chain import Seal
+from newtond.contract.ids import BatchId, JobId
 from newtond.contract.model import Model
+from newtond.contract.prediction import Prediction, PredictionReport
 from newtond.contract.problem import ProblemSpec
 from newtond.contract.result import Plan, Result, Termination
 from newtond.contract.solve import SolveSpec
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Task = Literal["solve", "plan", "audit"]
-JobId = Annotated[
-    str, Field(pattern=r"^job_[0-9A-HJKMNP-TV-Z]{26}$", examples=["job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"])
-]
+Task = Literal["solve", "plan", "audit", "predict"]
 FINISHED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -32,7 +29,11 @@ class ProblemDetail(Model):
 
 
 class Accepted(Model):
-    """What ``accepted.json`` keeps of a request: enough to run it again from nothing but the data directory."""
+    """What ``accepted.json`` keeps of a request: enough to run it again from nothing but the data directory.
+
+    A job ``after`` another does not start before that has ended, and goes on from where it did; ``then`` is the job
+    after this one.
+    """
 
     format: Literal[1] = 1
     job_id: JobId
@@ -40,11 +41,21 @@ class Accepted(Model):
     task: Task
     spec: SolveSpec
     audit: Audit | None = None
+    prediction: Prediction | None = None
+    batch: BatchId | None = None
+    after: JobId | None = None
+    then: JobId | None = None
     shapes: dict[str, tuple[int, ...]]
     idempotency_key: str | None = None
     fingerprint: str
     request_id: str | None = None
     created_at: str
+
+    def arrays(self) -> dict[str, ArrayId]:
+        """Return what the job reads: every array of the spec by its name, or what a prediction is made from."""
+        if self.prediction is not None:
+            return self.prediction.arrays()
+        return {name: array for name, array in self.spec.arrays().items() if isinstance(array, str)}
 
 
 class Job(Model):
@@ -58,6 +69,7 @@ class Job(Model):
     kind: str
     problem: ProblemSpec | None = None
     tags: list[str] = []
+    batch: BatchId | None = None
     attempt: int = 0
     resumed_from_iteration: int | None = None
     iteration: int | None = None
@@ -77,6 +89,7 @@ class Job(Model):
     plan: Plan | None = None
     seal: Seal | None = None
     audit: AuditReport | None = None
+    prediction: PredictionReport | None = None
     links: dict[str, str] = {}
 
 
@@ -92,6 +105,7 @@ class Finished(Model):
     plan: Plan | None = None
     seal: Seal | None = None
     audit: AuditReport | None = None
+    prediction: PredictionReport | None = None
     error: ProblemDetail | None = None
     attempt: int
     resumed_from_iteration: int | None = None

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from newtond.contract.array import ArrayInput, ArrayRole
 from newtond.contract.model import Model
+from newtond.contract.prediction import PredictionForm
 
 DESIGN = ArrayRole(shape=("n", "d"), sparse=True, meaning="design matrix")
 TARGET = ArrayRole(shape=("n",), meaning="target")
@@ -73,6 +74,19 @@ ERRORS = errors_of("x", ("d",), "rows") | INTERCEPT_ERRORS
 GROUP_ERRORS = errors_of("x", ("d",), "groups; rows, if there is one group")
 
 
+IN_UNITS = "those of b"
+NEW_ROWS = ArrayRole(shape=("n", "d"), sparse=True, meaning="new rows of A")
+NEW_GROUPS = ArrayRole(
+    shape=("n",), required=False, meaning="the group of each new row; needed where the solve had groups"
+)
+
+
+def shares_of(u: str, units: str = "shares: they sum to 1 in each group of new rows") -> PredictionForm:
+    """Return the form of predictions that are divided by their sum over a group."""
+    formula = f"f = u/⟨u, 1⟩ in each group of new rows, u = {u}"
+    return PredictionForm(formula=formula, units=units, arrays={"A": NEW_ROWS, "groups": NEW_GROUPS})
+
+
 NO_ROW_BLOCKS = "an audit computes gradients of row blocks again, and this kind's is not a sum of them"
 
 
@@ -80,7 +94,8 @@ class Problem(Model):
     """The base of every family's spec; the class variables are its catalogue entry.
 
     ``supports`` names the ``OPTIONS`` that this kind takes; another one that is given is refused, with the
-    reason in ``because`` where there is one to tell.
+    reason in ``because`` where there is one to tell. ``prediction`` is what new rows get, None where
+    ``because`` says why nothing. ``continues`` are the arrays to start from, each by the result that it goes on from.
     """
 
     title: ClassVar[str]
@@ -93,6 +108,12 @@ class Problem(Model):
     one_of: ClassVar[tuple[str, ...]] = ()
     supports: ClassVar[frozenset[str]] = COMMON
     because: ClassVar[dict[str, str]] = {}
+    prediction: ClassVar[PredictionForm | None] = None
+    continues: ClassVar[dict[str, str]] = {"warm_start": "x"}
+
+    def no_prediction(self) -> str | None:
+        """Return why there is nothing to predict, None where there is."""
+        return None if self.prediction is not None else self.because["prediction"]
 
     def excluded(self) -> dict[str, str]:
         """Return the arrays that the options leave no place for, and why."""
@@ -129,6 +150,9 @@ class HyperbolicProblem(Problem):
     )
     inputs = {"A": DESIGN, "b": TARGET}
     results = {"x": SOLUTION, **ERRORS}
+    prediction = PredictionForm(
+        formula="f(Ax + intercept), f = exp, cosh or sinh", units=IN_UNITS, arrays={"A": NEW_ROWS}
+    )
 
     kind: Literal["hyperbolic"] = "hyperbolic"
     function: Literal["exp", "cosh", "sinh"]
@@ -173,6 +197,12 @@ class LeastSquaresProblem(Problem):
         "intercepts": ArrayRole(shape=("k",), required=False, meaning="the intercept of each column of B"),
         **ERRORS,
     }
+    prediction = PredictionForm(
+        formula="Ax + intercept; of several targets AX + intercepts, one a column",
+        units=IN_UNITS,
+        arrays={"A": NEW_ROWS},
+        solution=("x", "X", "intercepts"),
+    )
 
     kind: Literal["least_squares"] = "least_squares"
     guarantee: Linf | Epsilon | None = None
@@ -226,12 +256,33 @@ class AttentionProblem(Problem):
         **errors_of("X", ("d", "c"), "rows of A1"),
         **errors_of("Y", ("e", "m"), "rows of A1"),
     }
+    continues: ClassVar[dict[str, str]] = {"X0": "X"}
     supports = frozenset({"outputs", "standard_errors"})
     because = {
         "audit": NO_ROW_BLOCKS,
         "ridge": "it has one of its own for X and one for Y: problem.ridge_x, problem.ridge_y",
         "warm_start": "X to start from is the array X0",
     }
+    prediction = PredictionForm(
+        formula="P A₃ Y for new tokens, P = softmax of each row of A₁ X A₂ᵀ; target 'map': P",
+        units="those of B; target 'map': weights that sum to 1 in each row",
+        solution=("X", "Y"),
+        arrays={
+            "A1": ArrayRole(shape=("n", "d"), sparse=True, meaning="queries of the new tokens"),
+            "A2": ArrayRole(
+                shape=("s", "c"),
+                sparse=True,
+                required=False,
+                meaning="their keys; unless given those of the solve, or A1 where the solve had none",
+            ),
+            "A3": ArrayRole(
+                shape=("s", "e"),
+                sparse=True,
+                required=False,
+                meaning="their values; unless given those of the solve, or A2 where the solve had none",
+            ),
+        },
+    )
 
     kind: Literal["attention"] = "attention"
     target: Literal["output", "map"] = "output"
@@ -305,6 +356,16 @@ class TwoLayerProblem(Problem):
         "convex": "no weights make it convex everywhere",
         "offset_target": "b is not a target of A1 x",
     }
+    prediction = PredictionForm(
+        formula="φ(A₂ softmax(A₁x)), or softmax(A₂ φ(A₁x)) over the new rows of A₂",
+        units=IN_UNITS,
+        arrays={
+            "A1": ArrayRole(
+                shape=("n", "d"), sparse=True, required=False, meaning="first layer; the solve's unless given"
+            ),
+            "A2": ArrayRole(shape=("m", "n"), sparse=True, meaning="second layer, a row for each prediction"),
+        },
+    )
 
     kind: Literal["two_layer"] = "two_layer"
     order: Literal["softmax_first", "softmax_last"]
@@ -367,6 +428,7 @@ class SoftmaxProblem(Problem):
         "paper": NOT_DIAGONAL,
         "offset_target": "shares determine Ax only up to a constant in each group; give the offset as a vector",
     }
+    prediction = shares_of("exp(Ax)")
 
     kind: Literal["softmax"] = "softmax"
 
@@ -397,6 +459,7 @@ class SoftmaxResnetProblem(Problem):
         "paper": NOT_DIAGONAL,
         "offset_target": "shares determine no predictor of their own; give the offset as a vector",
     }
+    prediction = shares_of("exp(z) + z, z = Ax + intercept")
 
     kind: Literal["softmax_resnet"] = "softmax_resnet"
 
@@ -430,6 +493,10 @@ class RescaledProblem(Problem):
         "paper": NOT_DIAGONAL,
         "offset_target": "b determines no predictor of its own; give the offset as a vector",
     }
+    prediction = shares_of(
+        "exp, cosh or sinh of Ax, where normalised; else f = u itself, b times the sum over its group where it fits",
+        "shares where normalised; else those of αb, α the sum over the group",
+    )
 
     kind: Literal["rescaled"] = "rescaled"
     function: Literal["exp", "cosh", "sinh"]
@@ -472,6 +539,9 @@ class PowerProblem(Problem):
     )
     inputs = {"A": DESIGN, "b": TARGET, "groups": GROUPS}
     results = {"x": SOLUTION, **GROUP_ERRORS, **INTERCEPT_ERRORS}
+    prediction = shares_of(
+        "(Ax + intercept)^β, where normalised; else f = u itself", "shares where normalised; else those of b"
+    )
 
     kind: Literal["power"] = "power"
     degree: Annotated[int, Field(ge=2, le=512)]
@@ -508,6 +578,7 @@ class AttentionKernelProblem(Problem):
         "fitted": ArrayRole(shape=("n",), required=False, meaning="Kx"),
         "residual": ArrayRole(shape=("n",), required=False, meaning="Kx − b"),
     }
+    continues: ClassVar[dict[str, str]] = {}
     supports = frozenset({"ridge", "outputs"})
     because = {
         "audit": NO_ROW_BLOCKS,
@@ -521,6 +592,13 @@ class AttentionKernelProblem(Problem):
             "with it the fit's bias, which no standard error holds, is as large as its error"
         ),
     }
+    prediction = PredictionForm(
+        formula="K(a, A) x = exp(‖a‖²/2) Σⱼ exp(−‖a − aⱼ‖²/2) yⱼ for each new row a, aⱼ the solve's",
+        units=IN_UNITS,
+        arrays={"A": ArrayRole(shape=("p", "d"), sparse=True, meaning="new points, one a row")},
+        solution=("y",),
+        solved=("A",),
+    )
 
     kind: Literal["attention_kernel"] = "attention_kernel"
     method: Literal["auto", "cholesky", "pcg"] = "auto"
@@ -561,6 +639,7 @@ class GramPowerProblem(Problem):
         "fitted": ArrayRole(shape=("m",), required=False, meaning="the power of A times x"),
         "residual": ArrayRole(shape=("m",), required=False, meaning="the power of A times x, less b"),
     }
+    continues: ClassVar[dict[str, str]] = {}
     supports = frozenset({"ridge", "outputs", "sketch"})
     because = {
         "audit": NO_ROW_BLOCKS,
@@ -572,6 +651,12 @@ class GramPowerProblem(Problem):
             "design is least_squares where power is 0, and else has errors that grow as A's condition to 2j + 1"
         ),
     }
+    prediction = PredictionForm(
+        formula="A′ (AᵀA)ʲ x for new rows A′, A the solve's (form design)",
+        units=IN_UNITS,
+        arrays={"A": ArrayRole(shape=("p", "d"), sparse=True, meaning="new rows of A")},
+        solved=("A", "b"),
+    )
 
     kind: Literal["gram_power"] = "gram_power"
     power: Annotated[int, Field(ge=0, le=64)]
@@ -581,6 +666,12 @@ class GramPowerProblem(Problem):
     def same_lengths(self, given: Collection[str]) -> dict[str, str]:
         """The form says whether b has an entry a column of A or a row."""
         return {"m": "d" if self.form == "gram" else "n"}
+
+    def no_prediction(self) -> str | None:
+        """Form gram has no rows to predict."""
+        if self.form == "gram":
+            return "form gram has an entry of b for each column of A, and new rows of A have none"
+        return None
 
 
 class GramExponentialProblem(Problem):
@@ -603,6 +694,7 @@ class GramExponentialProblem(Problem):
     )
     inputs = {"A": DESIGN, "b": ArrayRole(shape=("d",), meaning="target, one entry a column of A")}
     results = {"x": SOLUTION}
+    continues: ClassVar[dict[str, str]] = {}
     supports = frozenset({"ridge"})
     because = {
         "audit": NO_ROW_BLOCKS,
@@ -612,6 +704,7 @@ class GramExponentialProblem(Problem):
         "convex": "the problem is convex already",
         "outputs": "exp(AᵀA) x is b up to the ridge, and past float64 where its condition number is",
         "standard_errors": "there are as many equations as unknowns: nothing is left to estimate a variance from",
+        "prediction": "b has an entry for each column of A, and new rows of A have none: they would change exp(AᵀA)",
     }
 
     kind: Literal["gram_exponential"] = "gram_exponential"

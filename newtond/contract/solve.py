@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from newtond.contract.array import ArrayInput, ArrayRole
+from newtond.contract.ids import JobId
 from newtond.contract.model import Model
 from newtond.contract.problem import OPTIONS, PROBLEMS, ProblemArrays, ProblemSpec
 
@@ -64,6 +65,12 @@ class Solver(Model):
     audit: Annotated[bool, Field(description="keep every iterate, for POST /jobs/{id}/audits")] = False
 
 
+class FromJob(Model):
+    """Where a finished job ended: of the same kind and shapes, with an intercept where this has one."""
+
+    job: JobId
+
+
 class SolveSpec(ProblemArrays):
     """One regression to solve. Arrays are ids of uploads or, when small, the arrays themselves."""
 
@@ -74,7 +81,7 @@ class SolveSpec(ProblemArrays):
     row_weights: ArrayInput | None = None
     outputs: list[Output] = []
     solver: Solver = Solver()
-    warm_start: ArrayInput | None = None
+    warm_start: ArrayInput | FromJob | None = None
     tags: Annotated[list[Tag], Field(max_length=32)] = []
 
     @model_validator(mode="after")
@@ -115,7 +122,7 @@ class SolveSpec(ProblemArrays):
         """Yield the ``OPTIONS`` that are given, that is, differ from their defaults."""
         for name in ("intercept", "column_names", "row_weights", "warm_start", "outputs"):
             if getattr(self, name) != type(self).model_fields[name].default:
-                yield name
+                yield from () if name == "warm_start" and self._starts_by_name() else (name,)
         if "standard_errors" in self.outputs:
             yield "standard_errors"
         if self.regulariser.weights != 0.0:
@@ -131,6 +138,16 @@ class SolveSpec(ProblemArrays):
         if self.solver.audit:
             yield "audit"
 
+    def _starts_by_name(self) -> bool:
+        """Whether the start is a job's end, and the kind has an array for that, whatever its name."""
+        return isinstance(self.warm_start, FromJob) and bool(PROBLEMS[self.problem.kind].continues)
+
+    @property
+    def continues(self) -> dict[str, str]:
+        """The arrays to start from, each by the result array of an earlier solve that it goes on from."""
+        problem = PROBLEMS[self.problem.kind]
+        return {} if problem.one_of and self.b is None else problem.continues
+
     def arrays(self) -> dict[str, ArrayInput]:
         """Return every array of this spec by its name: problem arrays, weights, offset, row_weights, warm_start."""
         return dict(self._arrays())
@@ -144,7 +161,7 @@ class SolveSpec(ProblemArrays):
         if self.regulariser.offset not in ("zero", "target"):
             yield "offset", self.regulariser.offset
         for name in ("row_weights", "warm_start"):
-            if (value := getattr(self, name)) is not None:
+            if (value := getattr(self, name)) is not None and not isinstance(value, FromJob):
                 yield name, value
 
     def with_arrays(self, ids: Mapping[str, str]) -> Self:

@@ -12,6 +12,7 @@ from itertools import count
 
 import numba
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from newtond.engine.kernels import exp, inner, kernel
@@ -109,7 +110,7 @@ class GaussianMatrix:
         if isinstance(points, Csr) and points.shape[0] * points.shape[1] <= MOST_DENSE_ENTRIES:
             points = _dense(points)
         self._points = points if isinstance(points, Csr) else np.ascontiguousarray(points, np.float64)
-        self.half = 0.5 * _row_squares(self._points)
+        self.half = halves(self._points)
         self._columns = None if isinstance(self._points, Csr) else np.ascontiguousarray(self._points.T)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -134,6 +135,25 @@ class GaussianMatrix:
 
         self._map(one, range(0, self.size, ROWS))
         return out
+
+    def between(self, points: Csr | Matrix, values: Vector) -> Vector:
+        """Return Σⱼ exp(−½‖pᵢ − aⱼ‖²) valuesⱼ at each of other points (p, d), a block of them dense at a time."""
+        out = np.empty(points.shape[0])
+
+        def one(first: int) -> None:
+            block, part = _block(points, first), out[first : first + ROWS]
+            if isinstance(self._points, Csr):
+                part[:] = self._sparse_between(self._points, block) @ values
+            else:
+                dense_product(block, self._columns, values, part)
+
+        self._map(one, range(0, len(out), ROWS))
+        return out
+
+    def _sparse_between(self, points: Csr, block: Matrix) -> Matrix:
+        own = sp.csr_array((points.data, points.indices.astype(np.int64), points.indptr), shape=points.shape)
+        inner = own @ block.T
+        return np.exp(np.minimum(inner.T - self.half - halves(block)[:, None], 0.0))
 
     def columns(self, chosen: NDArray[np.int64]) -> Matrix:
         """Return the columns of G of the given numbers (n, len(chosen))."""
@@ -175,6 +195,22 @@ class GaussianMatrix:
 
 def _parts(points: Csr) -> tuple[NDArray[np.int64], NDArray[np.uint32], Vector]:
     return np.asarray(points.indptr), np.asarray(points.indices).view(np.uint32), np.asarray(points.data)
+
+
+def _block(points: Csr | Matrix, first: int) -> Matrix:
+    """Return the block of points from ``first`` on as a dense array."""
+    last = min(first + ROWS, points.shape[0])
+    if not isinstance(points, Csr):
+        return np.ascontiguousarray(points[first:last], np.float64)
+    start, stop = points.indptr[first], points.indptr[last]
+    indptr = np.asarray(points.indptr[first : last + 1] - start)
+    shape = (last - first, points.shape[1])
+    return _dense(Csr(indptr, points.indices[start:stop], points.data[start:stop], shape))
+
+
+def halves(points: Csr | Matrix) -> Vector:
+    """Return ½‖aᵢ‖² of each row (n)."""
+    return 0.5 * _row_squares(points)
 
 
 def _row_squares(points: Csr | Matrix) -> Vector:

@@ -15,8 +15,9 @@ from newtond.engine.curvature import CoupledDesign, Coupling, GroupedCurvature
 from newtond.engine.design import Design
 from newtond.engine.group_kernels import GroupKernels
 from newtond.engine.objective import Grouped
-from newtond.engine.regression import Regression
-from newtond.engine.state import Vector
+from newtond.engine.regression import Regression, as_given, groups_of
+from newtond.engine.rowblocks.partition import frozen
+from newtond.engine.state import Inputs, Vector
 
 SUMS_TO_ONE = 1e-9
 Least = Callable[["GroupedLoss", Vector], Vector]
@@ -117,6 +118,14 @@ class GroupedLink:
         if self.invariant and not regression.omega.any():
             return "A is rank deficient within groups, where what is constant has no effect"
         return "A is rank deficient"
+
+    def predict(self, z: Vector, rows: Inputs) -> Vector:
+        groups, order = groups_of(rows, self)
+        assert groups is not None
+        predicted, unused = np.empty_like(z), np.empty_like(z)
+        inner = z if order is None else z[order]
+        self.kernels.fit(inner, frozen(np.zeros_like(z)), groups.edges, predicted, unused)
+        return as_given(predicted, order)
 
 
 def least_of_bend(loss: "GroupedLoss", z: Vector) -> Vector:

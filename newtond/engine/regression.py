@@ -1,6 +1,6 @@
 """What every regression in z = A x shares: reading arrays, plan, iteration, solution, certificate.
 
-A family gives a ``Model``: its loss and what is known of it, and gets the four functions that
+A family gives a ``Model``: its loss and what is known of it, and gets the functions that
 ``newtond.engine`` asks of a problem. ``Link`` is the model of a separable loss, by its pointwise form; that of
 a loss of groups of rows is in `grouped`.
 """
@@ -103,6 +103,9 @@ class Model(Protocol):
     def rank_words(self, regression: "Regression") -> str:
         """Return what a nullity means."""
 
+    def predict(self, z: Vector, rows: Inputs) -> Vector:
+        """Return what is predicted at z (n) of new rows."""
+
     @property
     def certify(self) -> Callable[..., Certificate]: ...
 
@@ -193,6 +196,10 @@ class Link:
     def rank_words(self, regression: "Regression") -> str:
         return "A is rank deficient"
 
+    def predict(self, z: Vector, rows: Inputs) -> Vector:
+        with np.errstate(over="ignore"):
+            return self.function(z)
+
 
 class PredictorLoss(Separable):
     """The loss of a spec, with a bound of its curvature over intervals of z."""
@@ -234,7 +241,7 @@ class Regression:
 
     def __init__(self, spec: SolveSpec, inputs: Inputs, link: Any, threads: int) -> None:
         self.spec, self.link = spec, link
-        self.groups, self.order = _groups(inputs, link)
+        self.groups, self.order = groups_of(inputs, link)
         inputs = _ordered(inputs, self.order)
         self.matrix = matrix_of(inputs, "A")
         self.design = DesignMatrix(self.matrix, intercept=spec.intercept, threads=threads)
@@ -284,11 +291,7 @@ class Regression:
 
     def as_given(self, values: Vector) -> Vector:
         """Return a vector of the rows (n) in the order in which the caller gave them."""
-        if self.order is None:
-            return values
-        out = np.empty_like(values)
-        out[self.order] = values
-        return out
+        return as_given(values, self.order)
 
     def outputs(self, x: Vector, nullity: int) -> tuple[dict[str, Vector], list[str]]:
         """Return the arrays that ``outputs`` asks for, and what is to be said of them."""
@@ -388,7 +391,7 @@ class Regression:
 
 @dataclass(frozen=True)
 class RegressionFamily:
-    """The four functions of ``newtond.engine`` for a family whose link depends on its spec."""
+    """The functions of ``newtond.engine`` for a family whose link depends on its spec."""
 
     link: Callable[[SolveSpec], Model]
 
@@ -431,6 +434,19 @@ class RegressionFamily:
         intercept = float(x[-1]) if design.intercept else None
         return Solution(arrays, intercept, (*regression.remarks(x, null), *said))
 
+    def predict(
+        self, spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, threads: int
+    ) -> Vector:
+        """Return f(Ax + intercept) of new rows (n); of a grouped loss within their own groups."""
+        x, shift = solution.arrays["x"], solution.intercept
+        design = DesignMatrix(matrix_of(rows, "A"), intercept=shift is not None, threads=threads)
+        if len(x) != design.columns:
+            raise InvalidSpec(
+                f"A has {design.columns} columns, the solve had {len(x)}", source={"pointer": "/A"}
+            )
+        z = design.matvec(x if shift is None else np.append(x, shift))
+        return self.link(spec).predict(z, rows)
+
     def certify(self, spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
         """Return what is proven of the solution, from the input arrays and the loss formula alone."""
         regression = Regression(spec, inputs, self.link(spec), 1)
@@ -460,12 +476,21 @@ def _plan(regression: Regression) -> Plan:
     )
 
 
-def _groups(inputs: Inputs, link: Model) -> tuple[Groups | None, NDArray[np.int64] | None]:
+def groups_of(inputs: Inputs, link: Model) -> tuple[Groups | None, NDArray[np.int64] | None]:
     """Return the groups of rows of a grouped loss, and the order that brings each together."""
     if not link.grouped:
         return None, None
     n = inputs["A"].shape[0]
     return gathered(vector_of(inputs, "groups", n)) if "groups" in inputs else (single(n), None)
+
+
+def as_given(values: Vector, order: NDArray[np.int64] | None) -> Vector:
+    """Return a vector of ordered rows (n) in the order in which the caller gave them."""
+    if order is None:
+        return values
+    out = np.empty_like(values)
+    out[order] = values
+    return out
 
 
 def _ordered(inputs: Inputs, order: NDArray[np.int64] | None) -> Inputs:

@@ -1,6 +1,8 @@
 """A job's write-once files: the truth about every job, whatever becomes of Redis.
 
 jobs/<id>/accepted.json               what was asked, durable before it is acknowledged
+jobs/<id>/after                       the job before it, which must end first
+jobs/<id>/start.json                  the arrays to start from, settled once that has ended
 jobs/<id>/cancel                      someone asked to stop
 jobs/<id>/attempts/<k>/trace.ndjson   one line an iteration
 jobs/<id>/attempts/<k>/checkpoint     the solver's whole state, digest-checked, the previous one kept
@@ -18,7 +20,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,34 @@ from newtond.store.files import room, sync_directory, write_beside, write_once
 
 ACCEPTED, FINISHED, CANCEL, ATTEMPTS = "accepted.json", "finished.json", "cancel", "attempts"
 ABANDONED_SECONDS = 3600.0
+AFTER, START = "after", "start.json"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 JOB_ID = re.compile(f"job_[{CROCKFORD}]{{26}}")
 
 
 def new_job_id() -> str:
     """Return ``job_`` and a ULID: ids sort by the millisecond they were made in."""
-    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    return "job_" + "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -5, -5))
+    return new_job_ids(1)[0]
+
+
+def new_job_ids(count: int) -> list[str]:
+    """Return ids made in one millisecond, in their order."""
+    first = _ulid()
+    return ["job_" + _written(first + k) for k in range(count)]
+
+
+def new_batch_id() -> str:
+    """Return ``batch_`` and a ULID."""
+    return "batch_" + _written(_ulid())
+
+
+def _ulid() -> int:
+    # The topmost of the random bits is 0, so that counting up stays within them.
+    return time.time_ns() // 1_000_000 << 80 | secrets.randbits(79)
+
+
+def _written(number: int) -> str:
+    return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -5, -5))
 
 
 class JobStore:
@@ -62,7 +84,7 @@ class JobStore:
         """
         if accepted.idempotency_key is not None:
             accepted = self._claim(self._key_path(accepted.idempotency_key), accepted)
-        self._place(accepted)
+        self.place(accepted)
         return accepted
 
     def _claim(self, key: Path, accepted: Accepted) -> Accepted:
@@ -76,7 +98,8 @@ class JobStore:
     def _key_path(self, key: str) -> Path:
         return self.keys / hashlib.sha256(key.encode()).hexdigest()
 
-    def _place(self, accepted: Accepted) -> None:
+    def place(self, accepted: Accepted) -> None:
+        """Give an accepted job its folder; once too often does no harm."""
         folder = self.root / accepted.job_id
         if not folder.exists():
             self._place_folder(accepted, folder)
@@ -87,6 +110,8 @@ class JobStore:
         with room():
             new.mkdir()
         write_beside(new / ACCEPTED, accepted.model_dump_json().encode()).rename(new / ACCEPTED)
+        if accepted.after is not None:
+            write_beside(new / AFTER, accepted.after.encode()).rename(new / AFTER)
         sync_directory(new)
         try:
             new.rename(folder)
@@ -97,15 +122,34 @@ class JobStore:
                 raise
 
     def accepted(self, job_id: str) -> Accepted:
-        """Return what was asked; raises NotFound."""
+        """Return what was asked, with where to start from once that is settled; raises NotFound."""
         try:
-            return Accepted.model_validate_json((self._folder(job_id) / ACCEPTED).read_bytes())
+            accepted = Accepted.model_validate_json((self._folder(job_id) / ACCEPTED).read_bytes())
         except FileNotFoundError:  # purged this moment
             raise self._absent(job_id) from None
+        if accepted.after is None:
+            return accepted
+        return accepted.model_copy(update={"spec": accepted.spec.with_arrays(self._start(job_id))})
 
     def inputs(self, job_id: str) -> bytes:
         """Return the spec as it was accepted, every array by its digest, in canonical form; raises NotFound."""
-        return canonical(json.loads((self._folder(job_id) / ACCEPTED).read_bytes())["spec"])
+        accepted = json.loads((self._folder(job_id) / ACCEPTED).read_bytes())
+        return canonical(accepted["spec"] | (self._start(job_id) if accepted.get("after") else {}))
+
+    def _start(self, job_id: str) -> dict[str, str]:
+        try:
+            return dict(json.loads((self.root / job_id / START).read_bytes()))
+        except FileNotFoundError:
+            return {}
+
+    def waits(self, job_id: str) -> bool:
+        """Say whether a job before it must end first; costs a stat, or two where there is one."""
+        folder = self.root / job_id
+        return (folder / AFTER).exists() and not (folder / START).exists()
+
+    def settle(self, job_id: str, start: Mapping[str, str]) -> None:
+        """Fix the arrays from which a job that waited starts, for good; raises NotFound."""
+        self._write(job_id, START, json.dumps(dict(start)).encode())
 
     def finished(self, job_id: str) -> Finished | None:
         """Return how the job ended, None while it has not; raises NotFound."""
@@ -205,7 +249,7 @@ class JobStore:
 
     def _arrays(self, job_id: str) -> list[str]:
         try:
-            return [array for array in self.accepted(job_id).spec.arrays().values() if isinstance(array, str)]
+            return list(self.accepted(job_id).arrays().values())
         except NotFound:  # purged since it was listed
             return []
 

@@ -22,11 +22,12 @@ from newtond.contract.errors import NotFound, QueueUnavailable
 from newtond.contract.job import Task
 from newtond.store import DataDirectory
 from newtond.store.lease import LEASED, Claim, Leases, lease_key
+from newtond.store.succession import may_start
 from newtond.store.tenant import DEFAULT, Tenant
 
 FUNCTION = "worker.job.run"
 QUEUES: tuple[str, ...] = ("short", "solve")
-QUEUE_OF_TASK: Mapping[Task, str] = {"plan": "short", "audit": "short", "solve": "solve"}
+QUEUE_OF_TASK: Mapping[Task, str] = {"plan": "short", "audit": "short", "predict": "short", "solve": "solve"}
 EVERY_QUEUE = "rq:queues"
 COUNTS = "newtond:counts"
 TAKEN, EXPIRED = "taken", "expired"
@@ -251,6 +252,8 @@ class JobQueue:
     def reconcile(self, data: DataDirectory) -> list[str]:
         """Enqueue every job that is accepted, not finished, and neither queued nor leased; return their ids.
 
+        One that waits for another stays where it is.
+
         Costs one request a tenant and a stat a job not known to be finished; any number of processes may do it.
         """
         return [job_id for tenant in data.tenants() for job_id in self._reconcile(tenant)]
@@ -259,6 +262,7 @@ class JobQueue:
         with answering():
             queued = {job_id for name in queues_of(tenant.name) for job_id in self._queued(name)}
             waiting = [job_id for job_id in tenant.jobs.unfinished() if job_id not in queued]
+            waiting = [job_id for job_id in waiting if _may_start(job_id, tenant)]
             lost = self.leases.unheld(waiting)
         return [job_id for job_id in lost if self._restore(job_id, tenant, at_front=False)]
 
@@ -292,6 +296,13 @@ class JobQueue:
         except NotFound:  # purged since it was listed
             return False
         return True
+
+
+def _may_start(job_id: str, tenant: Tenant) -> bool:
+    try:
+        return may_start(job_id, tenant.jobs, tenant.arrays)
+    except NotFound:  # purged since it was listed
+        return False
 
 
 def _named(rq_id: str, data: bytes, connection: redis.Redis) -> str:

@@ -1,4 +1,4 @@
-"""A tenant's share of the data directory: arrays, jobs and idempotency keys that no other tenant sees."""
+"""A tenant's share of the data directory: arrays, jobs, batches and idempotency keys that no other tenant sees."""
 
 import fcntl
 import os
@@ -11,6 +11,7 @@ from typing import Self
 
 from newtond.contract.errors import InvalidSpec
 from newtond.store.arrays import ArrayStore
+from newtond.store.batches import BatchStore
 from newtond.store.jobs import JobStore
 
 DEFAULT = "default"
@@ -25,11 +26,13 @@ class Tenant:
     path: Path
     arrays: ArrayStore
     jobs: JobStore
+    batches: BatchStore
 
     @classmethod
     def at(cls, path: Path, name: str) -> Self:
         """Open a tenant's share, made if absent."""
-        return cls(name, path, ArrayStore(path / "arrays"), JobStore(path / "jobs"))
+        jobs = JobStore(path / "jobs")
+        return cls(name, path, ArrayStore(path / "arrays"), jobs, BatchStore(path / "batches", jobs))
 
     @contextmanager
     def claims(self) -> Iterator[None]:

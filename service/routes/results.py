@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import StreamingResponse
 
-from newtond.contract.errors import Conflict, Gone, NotFound
+from newtond.contract.errors import Gone, NotFound
 from newtond.contract.problem import PROBLEMS
 from newtond.contract.result import Result, ResultArray
 from newtond.store.arrays import StoredArray
@@ -18,6 +18,7 @@ from service.download import file_response
 from service.entity_tag import IfNoneMatch, entity_tag, matches
 from service.negotiation import Accept, choose
 from service.parameters import JobIdPath
+from service.results import arrays_of, result_of
 from service.tables import NamedArray, array_csv, array_json, array_matrix_market
 
 router = APIRouter(prefix="/jobs", tags=["results"])
@@ -45,7 +46,7 @@ SUFFIXES = {NPY: "npy", MTX: "mtx", CSV: "csv", JSON: "json", ARROW: "arrow"}
     ),
 )
 def get_result(job_id: JobIdPath, backend: TheBackend, if_none_match: IfNoneMatch = None) -> Response:
-    result = _result(backend, job_id)
+    result = result_of(backend, job_id)
     if not all(backend.arrays.exists(array.id) for array in result.arrays.values()):
         raise Gone("Arrays of this result have been deleted.")
     body = result.model_dump_json().encode()
@@ -82,36 +83,21 @@ def get_result_array(
     range: Annotated[str | None, Header(description="of the .npy file, one range of bytes")] = None,
 ) -> Response:
     """`Accept` chooses: .npy (the default, also by `Range`), Matrix Market, CSV (with column names), JSON, Arrow."""
-    result = _result(backend, job_id)
-    if name not in result.arrays:
-        raise NotFound("This result has no array of that name; it has " + ", ".join(result.arrays) + ".")
+    arrays = arrays_of(backend, job_id)
+    if name not in arrays:
+        raise NotFound("This result has no array of that name; it has " + ", ".join(arrays) + ".")
     media_type = choose(accept, tuple(SUFFIXES))
-    headers = _headers(result.arrays[name], name, SUFFIXES[media_type])
+    headers = _headers(arrays[name], name, SUFFIXES[media_type])
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    stored = _open(backend, result.arrays[name])
+    stored = _open(backend, arrays[name])
     if media_type != NPY:
-        pieces = WRITERS[media_type](_named(backend, job_id, result, name, stored))
+        pieces = WRITERS[media_type](_named(backend, job_id, name, stored))
         return StreamingResponse(pieces, headers=headers, media_type=media_type)
     path = backend.arrays.path(stored.id)
     part = range if if_range in (None, headers["ETag"]) else None
     size = path.stat().st_size
     return file_response(path, size, requested_range(part, size), headers | {"Content-Type": NPY})
-
-
-def _result(backend: Backend, job_id: str) -> Result:
-    """Return the job's result; raises NotFound, and Conflict while or because there is none."""
-    finished = backend.jobs.finished(job_id)
-    if finished is None:
-        raise Conflict("The job has not finished.", source={"status": "unfinished"})
-    if finished.error is not None:
-        error = finished.error.model_dump(exclude_none=True, exclude={"request_id"})
-        raise Conflict(
-            f"The job failed: {finished.error.detail}", source={"status": "failed", "error": error}
-        )
-    if finished.result is None:
-        raise Conflict("The job ended without a result.", source={"status": finished.status})
-    return finished.result
 
 
 def _headers(array: ResultArray, name: str, suffix: str) -> dict[str, str]:
@@ -131,9 +117,9 @@ def _open(backend: Backend, array: ResultArray) -> StoredArray:
         raise Gone("This array has been deleted.") from None
 
 
-def _named(backend: Backend, job_id: str, result: Result, name: str, stored: StoredArray) -> NamedArray:
+def _named(backend: Backend, job_id: str, name: str, stored: StoredArray) -> NamedArray:
     """Give the rows the columns' names where the array has an entry for each column of A."""
-    kind = backend.jobs.accepted(job_id).spec.problem.kind
-    role = PROBLEMS[kind].results.get(name)
+    spec = backend.jobs.accepted(job_id).spec
+    role = PROBLEMS[spec.problem.kind].results.get(name)
     by_column = role is not None and role.shape[0] == "d"
-    return NamedArray(name, stored.parts["data"], result.column_names if by_column else None)
+    return NamedArray(name, stored.parts["data"], spec.column_names if by_column else None)

@@ -1,27 +1,26 @@
 """POST /solve: from a spec to a job, in one call, whatever way the arrays come."""
 
-from pathlib import Path
 from typing import Annotated
 
 import structlog
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from newtond.contract.errors import InvalidSpec, UnsupportedFormat
 from newtond.contract.job import Accepted, Job, Task
-from newtond.contract.result import Plan
 from newtond.contract.solve import ARRAY_POINTERS
 from service import responses
 from service.backend import Backend, backend
-from service.document import Document, read_document
+from service.body import read_body
 from service.errors import problem_response
+from service.job_answer import answer, job_answer
 from service.job_resource import job_resource
-from service.multipart import SPEC, read_form
+from service.multipart import SPEC
 from service.parameters import IdempotencyKey
-from service.preferences import Prefer, applied, preferred_wait
+from service.preferences import Prefer, preferred_wait
 from service.submission import accept, check_open, resolve
-from service.upload import Upload, staging
+from service.upload import staging
 from service.waiting import wait_finished
+from service.warm_start import started
 
 router = APIRouter(tags=["solve"])
 TheBackend = Annotated[Backend, Depends(backend)]
@@ -67,7 +66,7 @@ DONE = {
     status_code=202,
     response_model=Job,
     responses=responses.merged(
-        {202: ACCEPTED, 200: DONE}, responses.problems(400, 404, 408, 409, 411, 413, 415, 422, 503, 507)
+        {202: ACCEPTED, 200: DONE}, responses.problems(400, 404, 408, 409, 410, 411, 413, 415, 422, 503, 507)
     ),
     openapi_extra=BODY,
 )
@@ -81,8 +80,9 @@ async def solve(
     """Arrays are ids of uploads, or written out when small, or parts of a multipart body beside `spec`."""
     await to_thread.run_sync(check_open, backend)
     with staging(backend.incoming) as folder:
-        document, uploads = await _read(request, backend, folder)
+        document, uploads = await read_body(request, backend, folder)
         spec = await resolve(backend, document, uploads, folder)
+    spec = await to_thread.run_sync(started, backend, spec)
     task: Task = "plan" if dry_run else "solve"
     accepted = await to_thread.run_sync(
         accept, backend, spec, task, idempotency_key, request.scope["request_id"]
@@ -92,43 +92,16 @@ async def solve(
     return await _answer(backend, accepted, wait)
 
 
-async def _read(request: Request, backend: Backend, folder: Path) -> tuple[Document, dict[str, Upload]]:
-    """Return the spec's document and the arrays that came beside it; raises UnsupportedFormat, …"""
-    media_type = request.headers.get("content-type", "")
-    if "content-encoding" in request.headers:
-        raise UnsupportedFormat("POST /solve takes no Content-Encoding; a part or an upload to /arrays may.")
-    if media_type.lower().startswith("multipart/form-data"):
-        return await _read_form(request, backend, folder)
-    if media_type.split(";")[0].strip().lower() not in ("application/json", ""):
-        raise UnsupportedFormat("POST /solve takes application/json or multipart/form-data.")
-    return await to_thread.run_sync(read_document, await request.body()), {}
-
-
-async def _read_form(request: Request, backend: Backend, folder: Path) -> tuple[Document, dict[str, Upload]]:
-    content_type, limit = request.headers["content-type"], backend.settings.json_bytes
-    form = await read_form(content_type, request.stream(), folder, limit)
-    backend.metrics.count_upload(sum(upload.path.stat().st_size for upload in form.uploads.values()))
-    if form.spec is None:
-        raise InvalidSpec("The part spec is missing.", source={"part": SPEC})
-    return await to_thread.run_sync(read_document, form.spec), form.uploads
-
-
 async def _answer(backend: Backend, accepted: Accepted, wait: float | None) -> Response:
     """Answer with the plan of a dry run, the finished job, or where to find the one that is not."""
     plans = accepted.task == "plan"
-    patience = backend.settings.plan_seconds if plans else (wait or 0.0)
-    await wait_finished(backend.jobs, accepted.job_id, patience)
+    if not plans:
+        return await job_answer(backend, accepted, wait)
+    await wait_finished(backend.jobs, accepted.job_id, backend.settings.plan_seconds)
     finished = await to_thread.run_sync(backend.jobs.finished, accepted.job_id)
-    if plans and finished is not None and finished.plan is not None:
-        return _json(finished.plan, 200, accepted.job_id, wait)
-    if plans and finished is not None and finished.error is not None:
+    if finished is not None and finished.plan is not None:
+        return answer(finished.plan, f"/jobs/{accepted.job_id}", wait, done=True)
+    if finished is not None and finished.error is not None:
         return problem_response(finished.error)
     job = await to_thread.run_sync(job_resource, backend, accepted.job_id)
-    return _json(job, 200 if finished else 202, accepted.job_id, wait)
-
-
-def _json(body: Job | Plan, status: int, job_id: str, wait: float | None) -> Response:
-    headers = {"Location": f"/jobs/{job_id}"} | applied(wait)
-    if status == 202:
-        headers["Retry-After"] = "1"
-    return Response(body.model_dump_json(), status, headers=headers, media_type="application/json")
+    return answer(job, f"/jobs/{accepted.job_id}", wait, done=finished is not None)

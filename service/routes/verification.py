@@ -16,12 +16,11 @@ from service.backend import Backend, backend
 from service.bundle import bundle
 from service.document import read_document
 from service.errors import invalid_spec
-from service.job_resource import job_resource
+from service.job_answer import job_answer, job_answers
 from service.parameters import IdempotencyKey, JobIdPath
-from service.preferences import Prefer, applied, preferred_wait
+from service.preferences import Prefer, preferred_wait
 from service.submission import check_open
 from service.verification import accept_audit
-from service.waiting import wait_finished
 
 ZIP = "application/zip"
 router = APIRouter(prefix="/jobs", tags=["verification"])
@@ -45,18 +44,10 @@ BODY = {
     status_code=202,
     response_model=Job,
     responses=responses.merged(
-        {
-            202: {
-                "model": Job,
-                "description": "Accepted: the audit is a job; `audit` of it is the report.",
-                "headers": responses.LOCATION | responses.RETRY_AFTER | responses.REQUEST_ID,
-            },
-            200: {
-                "model": Job,
-                "description": "The finished audit (under `Prefer: wait`).",
-                "headers": responses.LOCATION | responses.REQUEST_ID,
-            },
-        },
+        job_answers(
+            "Accepted: the audit is a job; `audit` of it is the report.",
+            "The finished audit (under `Prefer: wait`).",
+        ),
         responses.problems(400, 404, 409, 410, 411, 413, 415, 422, 503, 507),
     ),
     openapi_extra=BODY,
@@ -75,13 +66,7 @@ async def audit_job(
     accepted = await to_thread.run_sync(accept_audit, backend, job_id, asked, idempotency_key, request_id)
     structlog.contextvars.bind_contextvars(job_id=accepted.job_id)
     wait = preferred_wait(prefer, backend.settings.wait_seconds)
-    await wait_finished(backend.jobs, accepted.job_id, wait or 0.0)
-    job = await to_thread.run_sync(job_resource, backend, accepted.job_id)
-    headers = {"Location": f"/jobs/{job.id}"} | applied(wait)
-    if job.finished_at is not None:
-        return Response(job.model_dump_json(), 200, headers=headers, media_type="application/json")
-    headers["Retry-After"] = "1"
-    return Response(job.model_dump_json(), 202, headers=headers, media_type="application/json")
+    return await job_answer(backend, accepted, wait)
 
 
 @router.get(

@@ -124,6 +124,13 @@ def solution(spec: SolveSpec, inputs: Inputs, state: State, solve: Solve) -> Sol
     return Solution(arrays, None, tuple(dict.fromkeys(said for one in found for said in one.warnings)))
 
 
+def alone(solution: Solution) -> list[Solution]:
+    """Return x and intercept of each column by itself."""
+    X, intercepts = solution.arrays["X"], solution.arrays.get("intercepts")
+    shifts = [None] * X.shape[1] if intercepts is None else intercepts.tolist()
+    return [Solution({"x": np.ascontiguousarray(x)}, shift, ()) for x, shift in zip(X.T, shifts, strict=True)]
+
+
 def certify(
     spec: SolveSpec,
     inputs: Inputs,
@@ -131,11 +138,8 @@ def certify(
     one: Callable[[SolveSpec, Inputs, Solution], Certificate],
 ) -> Certificate:
     """Return what is proven of all columns: sums of losses, root sums of distances, the worst of the rest."""
-    B, intercepts = targets(inputs), solution.arrays.get("intercepts")
-    found = []
-    for j, x in enumerate(solution.arrays["X"].T):
-        shift = None if intercepts is None else float(intercepts[j])
-        found.append(one(*column(spec, inputs, B, j), Solution({"x": np.ascontiguousarray(x)}, shift, ())))
+    B = targets(inputs)
+    found = [one(*column(spec, inputs, B, j), each) for j, each in enumerate(alone(solution))]
     worst = max(found, key=lambda each: (WORST.index(each.curvature), each.distance_bound or 0.0))
     return worst.model_copy(
         update={

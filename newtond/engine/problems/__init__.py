@@ -7,7 +7,7 @@ from typing import Protocol, cast
 from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.objective import RowGradients
-from newtond.engine.state import Inputs, Solution, State, Step
+from newtond.engine.state import Inputs, Matrix, Solution, State, Step, Vector
 
 
 class Family(Protocol):
@@ -36,3 +36,16 @@ class Audited(Family, Protocol):
 def audited(spec: SolveSpec) -> Audited:
     """Return the module of the spec's kind, which supports audits."""
     return cast(Audited, family(spec))
+
+
+class Predicting(Family, Protocol):
+    """A kind that predicts: those whose ``no_prediction`` is None."""
+
+    def predict(
+        self, spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, threads: int
+    ) -> Vector | Matrix: ...
+
+
+def predicting(spec: SolveSpec) -> Predicting:
+    """Return the module of the spec's kind, which predicts."""
+    return cast(Predicting, family(spec))

@@ -298,6 +298,18 @@ def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Sol
     return Solution(arrays, None, tuple(said))
 
 
+def predict(spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, threads: int) -> Matrix:
+    """Return P A₃ Y (n, m) of new tokens, or their map P (n, s)."""
+    assert isinstance(spec.problem, AttentionProblem)
+    A1, X = dense_of(rows, "A1"), solution.arrays["X"]
+    A2 = dense_of(rows, "A2") if "A2" in rows else A1
+    scores = Scores(A2, len(A1), causal=spec.problem.causal, threads=threads)
+    if spec.problem.target == "map":
+        return scores.product(A1 @ X, None)
+    A3 = dense_of(rows, "A3") if "A3" in rows else A2
+    return scores.product(A1 @ X, A3 @ solution.arrays["Y"])
+
+
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
     """Return what is proven of the solution, from the input arrays and (1) to (3) alone."""
     attention = Attention(spec, inputs, 1)

@@ -27,7 +27,7 @@ from newtond.contract.result import Certificate, Plan
 from newtond.contract.solve import SolveSpec
 from newtond.engine.arrays import matrix_of, vector_of
 from newtond.engine.certificate.kernel import certify_kernel
-from newtond.engine.gaussian import GaussianMatrix
+from newtond.engine.gaussian import GaussianMatrix, halves
 from newtond.engine.hessians.conjugate_gradients import Operator
 from newtond.engine.methods.cholesky import CholeskySolver
 from newtond.engine.methods.preconditioned_cg import Rule, solve
@@ -243,6 +243,13 @@ def solution(spec: SolveSpec, inputs: Inputs, state: State, threads: int) -> Sol
         made = {"fitted": fitted, "residual": fitted - kernel.target}
         arrays |= {name: made[name] for name in spec.outputs}
     return Solution(arrays, None, tuple(kernel.remarks(vector)))
+
+
+def predict(spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, threads: int) -> Vector:
+    """Return exp(½‖a‖²) Σⱼ exp(−½‖a − aⱼ‖²) yⱼ at each new point a (p)."""
+    known, points = GaussianMatrix(matrix_of(inputs, "A"), threads), matrix_of(rows, "A")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.exp(halves(points)) * known.between(points, solution.arrays["y"])
 
 
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:

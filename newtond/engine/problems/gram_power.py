@@ -248,6 +248,15 @@ def _of_condition(power: GramPower, condition: float) -> str:
     )
 
 
+def predict(spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, threads: int) -> Vector:
+    """Return A′ (AᵀA)ʲ x for new rows A′ (p), form design."""
+    power = GramPower(spec, inputs, threads)
+    vector = np.ldexp(solution.arrays["x"], power.gradient_exponent)
+    for _ in range(power.problem.power):
+        vector = power.link(vector)
+    return np.ldexp(DesignMatrix(matrix_of(rows, "A"), threads=threads).matvec(vector), -power.exponent)
+
+
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:
     """Return residual, gradient and estimates of the errors, from the input arrays and (1)."""
     assert isinstance(spec.problem, GramPowerProblem)

@@ -27,7 +27,7 @@ from newtond.engine.methods.refinement import Factor, refine
 from newtond.engine.methods.routes import Route
 from newtond.engine.methods.sketched_qr import SketchedQr
 from newtond.engine.regression import Link, Regression, RegressionFamily
-from newtond.engine.state import Inputs, Solution, State, Step, Vector
+from newtond.engine.state import Inputs, Matrix, Solution, State, Step, Vector
 
 
 @inner
@@ -178,6 +178,16 @@ def _remarks(regression: Regression, x: Vector, state: State) -> list[str]:
 
 
 ILL = 1e6
+
+
+def predict(
+    spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, threads: int
+) -> Vector | Matrix:
+    """Return Ax + intercept of new rows (n); of several targets AX + intercepts (n, k)."""
+    if spec.B is None:
+        return family.predict(spec, inputs, solution, rows, threads)
+    each = columns.alone(solution)
+    return np.column_stack([family.predict(spec, inputs, one, rows, threads) for one in each])
 
 
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:

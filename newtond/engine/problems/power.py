@@ -331,4 +331,4 @@ def _refusals(spec: SolveSpec, divided: bool) -> list[tuple[bool, str, str]]:
 
 family = RegressionFamily(link)
 plan, steps, solution, certify = family.plan, family.steps, family.solution, family.certify
-row_gradients = family.row_gradients
+row_gradients, predict = family.row_gradients, family.predict

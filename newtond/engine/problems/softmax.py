@@ -148,4 +148,4 @@ def link(spec: SolveSpec) -> GroupedLink:
 
 family = RegressionFamily(link)
 plan, steps, solution, certify = family.plan, family.steps, family.solution, family.certify
-row_gradients = family.row_gradients
+row_gradients, predict = family.row_gradients, family.predict

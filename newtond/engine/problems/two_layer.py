@@ -55,6 +55,10 @@ class TwoLayer:
     def softmax_first(self) -> bool:
         return self.problem.order == "softmax_first"
 
+    @property
+    def activation(self) -> Activation:
+        return Activation(self.problem.activation, self.problem.beta or 1.0)
+
     @cached_property
     def layers(self) -> TwoLayers:
         """F of (1)."""
@@ -67,12 +71,11 @@ class TwoLayer:
             detail = f"column_names has {len(names)} names, A1 has {d} columns"
             raise InvalidSpec(detail, source={"pointer": "/column_names"})
         offset = vector_of(self.inputs, "offset", n) if "offset" in self.inputs else np.zeros(n)
-        activation = Activation(self.problem.activation, self.problem.beta or 1.0)
         return TwoLayers(
             A1,
             A2,
             vector_of(self.inputs, "b", m),
-            activation,
+            self.activation,
             self.softmax_first,
             self._omega(n),
             offset,
@@ -193,6 +196,16 @@ def _errors(place: LayersFit) -> StandardErrors:
     if place.x.size > DENSE_UNKNOWNS:
         return without(f"{place.x.size} columns are too many to factorise the Hessian")
     return standard_errors(place.moments())
+
+
+def predict(spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, threads: int) -> Vector:
+    """Return h(x) at new rows of A₂ (m), softmax last taken over them alone."""
+    two, A1, A2 = TwoLayer(spec, rows), _matrix(rows, "A1"), _matrix(rows, "A2")
+    (n, _), m = A1.shape, A2.shape[0]
+    layers = TwoLayers(
+        A1, A2, np.zeros(m), two.activation, two.softmax_first, np.zeros(n), np.zeros(n), ridge=0.0
+    )
+    return layers.at(solution.arrays["x"]).fitted
 
 
 def certify(spec: SolveSpec, inputs: Inputs, solution: Solution) -> Certificate:

@@ -89,6 +89,19 @@ class Scores:
         softmax_rows(scores, self._seen[block])
         return scores
 
+    def product(self, queries: Matrix, values: Matrix | None) -> Matrix:
+        """Return P values (n, m); P itself (n, s) where there are none."""
+        out = np.zeros((self.rows, len(self.keys) if values is None else values.shape[1]))
+
+        def one(block: slice, seen: slice, P: Matrix) -> None:
+            if values is None:
+                out[block, seen] = P
+            else:
+                out[block] = P @ values[seen]
+
+        self.each(queries, one)
+        return out
+
     def sample(self, queries: Matrix, rows: NDArray[np.int64]) -> Matrix:
         """Return the given rows of P, (len(rows), s)."""
         scores = queries[rows] @ self.keys.T
