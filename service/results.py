@@ -18,8 +18,7 @@ def result_of(backend: Backend, job_id: str) -> Result:
 
 def arrays_of(backend: Backend, job_id: str) -> dict[str, ResultArray]:
     """Return the arrays that the job made, by name; raises NotFound, and Conflict where there are none."""
-    prediction = _succeeded(backend, job_id).prediction
-    return result_of(backend, job_id).arrays if prediction is None else prediction.arrays
+    return _succeeded(backend, job_id).arrays() or result_of(backend, job_id).arrays
 
 
 def _succeeded(backend: Backend, job_id: str) -> Finished:

@@ -429,6 +429,7 @@ class Limits(TypedDict):
     tenant_requests_per_second: float
     tenant_streams: int
     retention_seconds: float
+    batch_jobs: int
     wait_seconds: float
     plan_seconds: float
     page_size: int

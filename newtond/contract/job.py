@@ -9,7 +9,7 @@ from newtond.contract.ids import BatchId, JobId
 from newtond.contract.model import Model
 from newtond.contract.prediction import Prediction, PredictionReport
 from newtond.contract.problem import ProblemSpec
-from newtond.contract.result import Plan, Result, Termination
+from newtond.contract.result import Plan, Result, ResultArray, Termination
 from newtond.contract.solve import SolveSpec
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -114,6 +114,11 @@ class Finished(Model):
     finished_at: str
     phases: dict[str, float] = {}
     warnings: list[str] = []
+
+    def arrays(self) -> dict[str, ResultArray]:
+        """Return the arrays that the job made, by name."""
+        made = self.result or self.prediction
+        return {} if made is None else made.arrays
 
 
 class JobList(Model):

@@ -95,6 +95,21 @@ class BatchStore:
         except FileNotFoundError:
             raise NotFound(f"there is no batch {batch_id}") from None
 
+    def expire(self, when: float) -> list[str]:
+        """Forget the batches made before ``when``, in seconds since 1970, of which no job is left; return their ids."""
+        old = [batch_id for batch_id in self.ids() if self._made_at(batch_id) < when]
+        gone = [batch_id for batch_id in old if not self._jobs_left(batch_id)]
+        for batch_id in gone:
+            self.delete(batch_id)
+        return gone
+
+    def _made_at(self, batch_id: str) -> float:
+        return (self.root / batch_id / ACCEPTED).stat().st_mtime
+
+    def _jobs_left(self, batch_id: str) -> bool:
+        placed = (self.root / batch_id / PLACED).exists()
+        return not placed or any(self._jobs.exists(job.job_id) for job in self.accepted(batch_id).jobs)
+
     def delete(self, batch_id: str) -> None:
         """Forget a batch and free its key; its jobs are not touched. Raises NotFound."""
         batch = self.accepted(batch_id)

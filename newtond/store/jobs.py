@@ -267,8 +267,8 @@ class JobStore:
         inputs = self._arrays(job_id)
         if finished is None:
             return frozenset(inputs)
-        results = finished.result.arrays.values() if finished.result else ()
-        self._named[job_id] = frozenset([*inputs, *(array.id for array in results)])
+        made = (array.id for array in finished.arrays().values())
+        self._named[job_id] = frozenset([*inputs, *made])
         return self._named[job_id]
 
     def audited(self) -> set[str]:

@@ -1,8 +1,9 @@
 """What is no longer kept: jobs some time after they ended, arrays some time after the last job that names them.
 
-Nothing that a job needs goes. An array stays while any job here reads it or has it as its result, and while an
-unfinished job is older than the array's last use (it may be about to name it as a result). A job stays while an
-unfinished audit reads it. Between a submit's look at its arrays and its acceptance nothing is removed.
+A batch goes when the last of its jobs has. Nothing that a job needs goes. An array stays while any job here reads it
+or has it as its result, and while an unfinished job is older than the array's last use (it may be about to name it as
+a result). A job stays while an unfinished audit reads it. Between a submit's look at its arrays and its acceptance
+nothing is removed.
 """
 
 import time
@@ -20,6 +21,7 @@ def collect(tenant: Tenant, seconds: float) -> tuple[list[str], list[str]]:
     tenant.jobs.forget(now - REMEMBERED * seconds)
     with tenant.claims():
         jobs = _expire_jobs(tenant, now - seconds)
+        tenant.batches.expire(now - seconds)
         # In this order: a job that ends in between has been seen as unfinished, or its results are read below.
         when = min(now - seconds, _oldest_unfinished(tenant))
         return jobs, tenant.arrays.expire(when, tenant.jobs.arrays_named())

@@ -1,5 +1,7 @@
 """Batches at rest: all jobs or none after a death at any point, and who may start when."""
 
+import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,7 +72,6 @@ def chain(data: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> AcceptedBatch
 
 
 def _finished(self: JobStore, job_id: str) -> Finished | None:
-    import json
 
     path = self._folder(job_id) / "finished.json"
     if not path.exists():
@@ -188,3 +189,15 @@ def test_a_key_names_one_batch(data: DataDirectory) -> None:
 def test_ids_of_a_batch_sort_as_they_are_asked_for() -> None:
     ids = new_job_ids(500)
     assert ids == sorted(set(ids))
+
+
+def test_a_batch_goes_with_the_last_of_its_jobs(data: DataDirectory) -> None:
+    batches, batch = data.default.batches, data.default.batches.accept(batch_of(2, "k"))
+    later = time.time() + 60
+    data.jobs.delete(batch.jobs[0].job_id)
+    assert batches.expire(later) == []
+    data.jobs.delete(batch.jobs[1].job_id)
+    assert batches.expire(time.time() - 60) == []
+    assert batches.expire(later) == [batch.id]
+    assert batches.ids() == []
+    assert list((batches.root / "keys").iterdir()) == []
