@@ -1,9 +1,12 @@
 """``Client`` and ``AsyncClient``: the same calls, the one blocking, the other awaited."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from newtond_client import embedded
 from newtond_client.answers import document_of
@@ -15,6 +18,7 @@ from newtond_client.fit import Fit
 from newtond_client.job import AsyncJob, Job, JobCalls, Link
 from newtond_client.models import (
     ArrayInfo,
+    Batch,
     Catalogue,
     JobList,
     Limits,
@@ -27,6 +31,7 @@ from newtond_client.models import Job as JobState
 from newtond_client.retry import Retries
 from newtond_client.sources import File, Source, source_of
 from newtond_client.spec import Wanted, wanted
+from newtond_client.tables import is_table
 from newtond_client.transport import Awaiting, Blocking, Reply, Request
 
 H = TypeVar("H", bound=JobCalls)
@@ -71,6 +76,57 @@ class ClientCalls(Generic[H]):
             document = await self.handle(self.link, document)._finished(None)
         plan: Plan = document.get("plan") or document
         return plan
+
+    @call
+    async def predict(
+        self, /, job: Fit | JobCalls | str, A: Any = None, **arrays: Any
+    ) -> NDArray[np.float64]:
+        """Return what the server says of new rows, (n,) or (n, k), by a fit, a job or a job's id.
+
+        ``A`` and the kind's other new arrays, by name, are given as for ``solve``. Raises the server's refusals,
+        and SolveError where float64 has no value for a row.
+        """
+        if isinstance(job, Fit) and job.encoding is not None and is_table(A):
+            A = job.encoding.design(A)
+        ids: dict[str, str] = {}
+        for name, value in {"A": A, **arrays}.items():
+            if value is not None:
+                ids |= await self._store(name, source_of(value, name))
+        ids.pop("b", None)  # a file of several arrays holds targets too
+        path = f"/jobs/{job if isinstance(job, str) else job.id}/predict"
+        handle = self._job(await self.link.document(Request("POST", path, _key(), json=ids)))
+        return await handle._prediction()
+
+    @call
+    async def batch(
+        self,
+        /,
+        kind: str,
+        A: Any = None,
+        b: Any = None,
+        *,
+        targets: Sequence[Any] | None = None,
+        ridges: Sequence[float] | None = None,
+        **options: Any,
+    ) -> list[H]:
+        """Ask for many solves at once, all or none, and return their handles in order.
+
+        One of ``targets`` (vectors b) and ``ridges`` (each goes on from the answer of the one before) is given;
+        the rest is as for ``solve``.
+        """
+        request = wanted(kind, _arrays_of_fits({**options, "A": A, "b": b}))
+        ids: dict[str, str] = {}
+        for name, source in request.arrays.items():
+            ids |= await self._store(name, source)
+        body: dict[str, Any] = {"solve": request.with_ids(ids)}
+        if targets is not None:
+            stored = [await self._store("b", source_of(target, "b")) for target in targets]
+            body["targets"] = [each["b"] for each in stored]
+        if ridges is not None:
+            body["ridges"] = [float(ridge) for ridge in ridges]
+        batch: Batch = await self.link.document(Request("POST", "/batches", _key(), json=body))
+        paths = [member["links"]["job"] for member in batch["members"]]
+        return [self._job(await self.link.document(Request("GET", path)), request) for path in paths]
 
     @call
     async def job(self, job_id: str) -> H:
@@ -143,7 +199,7 @@ class ClientCalls(Generic[H]):
 
     async def _ask(self, request: Wanted, query: Mapping[str, str]) -> Reply:
         """Store what is not stored and ask; once more from the start if an array has been deleted since."""
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        headers = _key()
         for last in (False, True):
             ids: dict[str, str] = {}
             for name, source in request.arrays.items():
@@ -196,13 +252,18 @@ class ClientCalls(Generic[H]):
         return {each: info["id"] for each, info in answer["arrays"].items()}
 
 
+def _key() -> dict[str, str]:
+    """Return the header that makes a request one, however often it is sent."""
+    return {"Idempotency-Key": str(uuid.uuid4())}
+
+
 def _arrays_of_fits(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with a ``Fit`` to start from as its coefficients, its intercept last."""
+    """Return the options with a ``Fit`` to start from as its coefficients, its intercept last; else by its job."""
     start = options.get("warm_start")
     if not isinstance(start, Fit):
         return dict(options)
     if "x" not in start.arrays:
-        raise InvalidInput("warm_start: this fit has no vector x to start from.")
+        return {**options, "warm_start": {"job": start.id}}
     last = [start.intercept] if options.get("intercept") else []
     return {**options, "warm_start": [*start.x.tolist(), *last]}
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from newtond_client.answers import array_of, document_of
 from newtond_client.calls import Awaits, Blocks, call, stream
 from newtond_client.errors import ConnectionLost, Interrupted, JobCancelled, NotConverged, api_error
@@ -182,6 +185,16 @@ class JobCalls:
         return Fit(
             self.state, result, arrays, Trace(await self._records()), self._problem(), self._encoding()
         )
+
+    async def _prediction(self) -> NDArray[np.float64]:
+        """Return the array of a prediction, once it is there."""
+        state = await self._finished(False)
+        if state["status"] == "failed":
+            raise api_error(state["error"], self.id)  # type: ignore[arg-type]
+        if (made := state.get("prediction")) is None:
+            raise JobCancelled(f"{self.id} was cancelled before it had an answer.")
+        href = made["arrays"]["prediction"]["href"]
+        return array_of(await self.link.send(Request("GET", href, {"Accept": "application/x-npy"})))
 
     @call
     async def records(self) -> list[TraceRecord]:

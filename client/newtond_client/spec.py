@@ -68,7 +68,8 @@ def _instead(name: str, known: Any) -> str:
 
 
 def _add_array(request: Wanted, name: str, value: Any) -> None:
-    if (name in ("weights", "offset") and isinstance(value, int | float)) or value in _words(name, value):
+    scalar = name in ("weights", "offset") and isinstance(value, int | float)
+    if scalar or value in _words(name, value) or (name == "warm_start" and isinstance(value, dict)):
         _place(request.body, ARRAYS[name], value)
     elif is_table(value):
         encoding = Encoding.of(value)
