@@ -128,7 +128,7 @@ def _where(name: str, upload: Upload, error: NewtondError) -> dict[str, Any]:
     source = dict(error.source or {})
     if upload.path.suffix != INLINE:
         return {"part": name} | source
-    return source | {"pointer": ARRAY_POINTERS[name] + source.get("pointer", "")}
+    return source | {"pointer": ARRAY_POINTERS.get(name, f"/{name}") + source.get("pointer", "")}
 
 
 def accept(

@@ -108,6 +108,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"solve": without("b"), "columns": {"shape": [12, 1], "row": [0], "col": [0], "value": [1.0]}},
         "/columns",
     ),
+    "a matrix that is none": (
+        {"solve": without("b"), "columns": {"shape": [1, 1], "row": [], "col": [0], "value": []}},
+        "/columns/col",
+    ),
     "a kind without b": (
         {"solve": without(kind="attention"), "columns": [[1.0], [2.0]]},
         "/solve/problem/kind",
