@@ -303,7 +303,7 @@ def predict(spec: SolveSpec, inputs: Inputs, solution: Solution, rows: Inputs, t
     assert isinstance(spec.problem, AttentionProblem)
     A1, X = dense_of(rows, "A1"), solution.arrays["X"]
     A2 = dense_of(rows, "A2") if "A2" in rows else A1
-    scores = Scores(A2, len(A1), causal=spec.problem.causal, threads=threads)
+    scores = Scores(A2, np.arange(len(A1)), causal=spec.problem.causal, threads=threads)
     if spec.problem.target == "map":
         return scores.product(A1 @ X, None)
     A3 = dense_of(rows, "A3") if "A3" in rows else A2

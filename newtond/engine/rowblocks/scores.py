@@ -91,7 +91,7 @@ class Scores:
 
     def product(self, queries: Matrix, values: Matrix | None) -> Matrix:
         """Return P values (n, m); P itself (n, s) where there are none."""
-        out = np.zeros((self.rows, len(self.keys) if values is None else values.shape[1]))
+        out = np.zeros((len(self.places), len(self.keys) if values is None else values.shape[1]))
 
         def one(block: slice, seen: slice, P: Matrix) -> None:
             if values is None:
