@@ -9,7 +9,7 @@ peers := $(venv)/.peers
 packages := newtond service worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest test-slow test-compose fuzz drill load bench paper screenshots security openapi lock clean
+.PHONY: help demo test lint docs pytest test-slow test-compose fuzz drill load bench paper screenshots security openapi lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -25,13 +25,16 @@ $(installed): requirements-dev.lock pyproject.toml client/pyproject.toml
 demo: $(installed) ## solve a real regression through a server of its own, and draw it
 	$(run) examples/flights.py
 
-test: lint pytest ## what CI runs: style, types, import contracts, tests (all but the slow ones)
+test: lint docs pytest ## what CI runs: style, types, import contracts, the site, tests (all but the slow ones)
 
 lint: $(installed) ## ruff, mypy --strict and the import contracts
 	$(run) -m ruff check .
 	$(run) -m ruff format --check .
 	$(run) -m mypy
 	$(venv)/bin/lint-imports
+
+docs: $(installed) ## the site of docs/, to build/docs; a warning or a broken link is an error
+	$(run) -m sphinx -W --keep-going --quiet -b html docs build/docs
 
 pytest: $(installed)
 	$(run) -m pytest -m "not slow"

@@ -1,0 +1,100 @@
+"""What the pages for newcomers and operators show is run: their commands and their Python, top to bottom."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import sizing
+from benchmarks.first_fit import ROOT, SERVER, STACK, Step, Walk, blocks, steps
+
+COMMANDS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
+def python(name: str) -> str:
+    return "\n".join(text for language, text in blocks(page(name)) if language == "python")
+
+
+@pytest.mark.parametrize("name", ["choosing", "certificate"])
+def test_the_python_of_a_page(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", python(name)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
+    if name == "certificate":
+        agrees(ran.stdout, next(text for language, text in blocks(page(name)) if language == "text"))
+
+
+def agrees(said: str, shown: str) -> None:
+    """Compare what was printed with what the page shows: words as they are, the loss to nine digits."""
+    lines = said.splitlines()[: len(shown.splitlines())]
+    assert [words(line) for line in lines] == [words(line) for line in shown.splitlines()]
+    assert number(lines[0]) == pytest.approx(number(shown), rel=1e-9)
+
+
+def words(line: str) -> str:
+    return re.sub(r"\d+(\.\d+)?(e[-+]\d+)?", "#", line)
+
+
+def number(text: str) -> float:
+    found = re.search(r"\d+\.\d+", text)
+    assert found, text
+    return float(found[0])
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Walk:
+    return Walk(tmp_path, COMMANDS)
+
+
+def served(walk: Walk, serving: Step, rest: list[Step]) -> Iterator[tuple[Step, str]]:
+    """Run steps beside the server of one; yield what each said."""
+    with walk.served(serving):
+        for step in rest:
+            yield step, walk.run(step)
+
+
+def test_the_first_fit(walk: Walk) -> None:
+    """All but the installation and the containers, as a new user would."""
+    found = {step.title: step for step in steps(page("start"))}
+    assert list(found)[:2] == ["Install", "Start the server"]
+    rest = [step for step in found.values() if not step.has(SERVER) and not step.has(STACK)][1:]
+    said = {step.title: said for step, said in served(walk, found["Start the server"], rest)}
+    assert len(said) == 3
+    assert "A unique minimiser lies within" in said["A certified fit, by curl"]
+    assert "A unique minimiser lies within" in said["Your own table"]
+    assert "<title>" in (walk.directory / "page.html").read_text()
+    assert (walk.directory / "fitted.png").stat().st_size > 10_000
+
+
+def test_the_commands_of_operations(walk: Walk) -> None:
+    serving = Step("up", [(SERVER, "newtond up")])
+    rest = [step for step in steps(page("operations")) if step.has("console")]
+    said = {step.title: said for step, said in served(walk, serving, rest)}
+    assert list(said) == ["Sizing", "Keys", "Backup", "Restarts", "Doctor"]
+    assert '"memory_bytes"' in said["Sizing"]
+    assert "acme" in said["Keys"]
+    assert (walk.directory / "restored" / "format").exists()
+
+
+def test_every_block_says_how_it_is_run() -> None:
+    """A fence without a language, or with one that nothing runs, would be a snippet that nobody tries."""
+    for name in ("start", "choosing", "certificate", "operations"):
+        fences = re.findall(r"^```(.*)$", page(name), re.MULTILINE)[::2]
+        assert set(fences) <= {"console", "python", SERVER, STACK, "text"}, name
+
+
+def test_a_snippet_that_fails_is_noticed(walk: Walk) -> None:
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        walk.run(Step("wrong", [("console", "true\nexit 3\n")]))
+
+
+def test_the_sizing_table_is_of_the_results() -> None:
+    assert sizing.table(sizing.results()) in page("operations")
