@@ -1,12 +1,14 @@
 """Results as Markdown: the bars and what was reached, a table an instance, the sweeps against the bandwidth.
 
-``python -m benchmarks.report`` writes docs/performance.md from benchmarks/results.
+``python -m benchmarks.report`` writes docs/performance.md, and the sizing table of docs/operations.md, from
+benchmarks/results.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import sizing
 from benchmarks.bars import Bar, judged
 
 RESULTS = Path("benchmarks/results")
@@ -145,6 +147,7 @@ def main() -> None:
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     others = {name: found.pop(name) for name in list(found) if "results" not in found[name]}
     PAGE.write_text(page(found, others))
+    sizing.main()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The sizing table of docs/operations.md, from benchmarks/results: ``python -m benchmarks.sizing`` writes it."""
+"""The sizing table of docs/operations.md, from benchmarks/results: written with every report."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,9 @@ def table(results: list[dict]) -> str:
 
 
 def results() -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks/results").glob("[a-z].json"))]
+    """Return the results of single instances; families, curves and the service have files of another shape."""
+    found = [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks/results").glob("*.json"))]
+    return [result for result in found if "results" in result]
 
 
 def main() -> None:
