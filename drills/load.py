@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import httpx
 import numpy as np
@@ -22,10 +21,12 @@ from drills.processes import wait_for
 from drills.report import machine, write_section
 from drills.volume import volume
 
-PAUSE = (0.5, 2.5)
+PAUSE = (1.0, 5.0)
 SAMPLED_EVERY = 1.0
 DRAINED_IN = 300.0
+WARM, WARM_IN = '"event": "kernels loaded"', 300.0
 GROWTH, GROWTH_BYTES = 0.1, 16 << 20
+PROBLEM = {"kind": "hyperbolic", "function": "exp"}
 CALLS = {
     "GET /jobs/{id}": 60,
     "GET /jobs": 5,
@@ -43,29 +44,33 @@ class Load:
     seconds: float
     calls: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CALLS})
     refusals: Counter[int] = field(default_factory=Counter)
+    closed: int = 0
     failures: list[str] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
     memory: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Client:
-    """One of many: calls, pauses, calls; it has one job at a time."""
+    """One of many: calls, pauses, calls; it asks about its newest job."""
 
-    def __init__(self, load: Load, http: httpx.AsyncClient, random: Random) -> None:
-        self._load, self._http, self._random = load, http, random
+    def __init__(
+        self, load: Load, http: httpx.AsyncClient, arrays: Mapping[str, str], random: Random
+    ) -> None:
+        self._load, self._http, self._arrays, self._random = load, http, arrays, random
         self._job: str | None = None
 
     async def work(self, until: float) -> None:
         """Make calls until then."""
+        await asyncio.sleep(self._random.uniform(0, PAUSE[1]))
         while time.monotonic() < until:
             (name,) = self._random.choices([*CALLS], weights=[*CALLS.values()])
-            await self._measured(name if self._job or name.endswith(("/arrays", "/jobs")) else "POST /solve")
+            await self._measured(name if self._job else "POST /solve")
             await asyncio.sleep(self._random.uniform(*PAUSE))
 
     async def _measured(self, name: str) -> None:
-        started = time.monotonic()
+        key, started = f"{self._random.getrandbits(64):x}", time.monotonic()
         try:
-            answer = await self._call(name)
+            answer = await self._answered(name, key)
         except httpx.TransportError as error:
             self._load.failures.append(f"{name}: {type(error).__name__}: {error}")
             return
@@ -77,9 +82,18 @@ class Client:
         else:
             self._note(name, answer)
 
-    def _call(self, name: str) -> Awaitable[httpx.Response]:
+    async def _answered(self, name: str, key: str) -> httpx.Response:
+        """Call, and once more where the connection was closed just then: an idle one may be at any time."""
+        try:
+            return await self._call(name, key)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            self._load.closed += 1
+            return await self._call(name, key)
+
+    def _call(self, name: str, key: str) -> Awaitable[httpx.Response]:
         if name == "POST /solve":
-            return self._http.post("/solve", json=_spec(self._random))
+            spec = {"problem": PROBLEM, "solver": {"seed": int(key, 16) >> 1}, **self._arrays}
+            return self._http.post("/solve", json=spec, headers={"Idempotency-Key": key})
         if name == "POST /arrays":
             headers = {"Content-Type": "application/x-npy"}
             return self._http.post("/arrays", content=_array(self._random), headers=headers)
@@ -89,14 +103,14 @@ class Client:
         if name == "POST /solve":
             self._job = answer.json()["id"]
             self._load.jobs.append(self._job)
-        elif name == "GET /jobs/{id}" and answer.json()["finished_at"] is not None:
-            self._job = None
 
 
-def _spec(random: Random) -> Mapping[str, Any]:
-    A = [[random.gauss(0, 1) for _ in range(3)] for _ in range(40)]
-    b = [2 + random.random() for _ in A]
-    return {"problem": {"kind": "hyperbolic", "function": "exp"}, "A": A, "b": b, "intercept": True}
+def _uploaded(house: House, seed: int) -> dict[str, str]:
+    """Store what every job solves, each with a seed of its own; return the ids."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(2_000, 5))
+    b = np.exp(A @ rng.normal(size=5) / 5**0.5) + 0.1 * rng.normal(size=2_000)
+    return {"A": house.upload(A), "b": house.upload(b)}
 
 
 def _array(random: Random) -> bytes:
@@ -109,6 +123,7 @@ def run(clients: int, seconds: float, workers: int, seed: int) -> Load:
     """Return what a server of its own did under this load; every job accepted has ended, or is a failure."""
     load = Load(clients, seconds)
     with volume() as ground, house_on(ground, workers) as house:
+        wait_for(lambda: house.log.read_text().count(WARM) >= workers, WARM_IN, "workers that are warm")
         asyncio.run(_clients(load, house, seed))
         _drain(load, house)
         if house.stop() != 0:
@@ -118,10 +133,11 @@ def run(clients: int, seconds: float, workers: int, seed: int) -> Load:
 
 
 async def _clients(load: Load, house: House, seed: int) -> None:
+    arrays = _uploaded(house, seed)
     limits = httpx.Limits(max_connections=load.clients, max_keepalive_connections=load.clients)
     async with httpx.AsyncClient(base_url=house.url, limits=limits, timeout=60) as http:
         until = time.monotonic() + load.seconds
-        crowd = [Client(load, http, Random(f"{seed}/{number}")) for number in range(load.clients)]
+        crowd = [Client(load, http, arrays, Random(f"{seed}/{number}")) for number in range(load.clients)]
         await asyncio.gather(_sample(load, house, until), *(client.work(until) for client in crowd))
 
 
@@ -174,6 +190,7 @@ def _section(load: Load) -> Iterator[str]:
     yield f"{load.clients} clients for {load.seconds:.0f} s on loopback, and they on the same machine: {machine()}."
     yield f"{calls:,} calls, {calls / load.seconds:.0f} a second. {len(load.jobs):,} jobs were accepted; failures:"
     yield f"{len(load.failures) or 'none, and no job was lost'}. Refusals (429, 503): {sum(load.refusals.values())}."
+    yield f"Connections that were closed as a call was sent on them, and then answered on another: {load.closed}."
     yield from (f"\n- {words}" for words in load.failures[:20])
     yield "\n| call | times | p50 | p99 |\n|---|---|---|---|"
     for name, seconds in load.calls.items():
