@@ -1,5 +1,6 @@
 """What the pages for newcomers and operators show is run: their commands and their Python, top to bottom."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse
 
 from benchmarks import sizing
 from benchmarks.first_fit import ROOT, SERVER, STACK, Step, Walk, blocks, steps
@@ -82,6 +85,23 @@ def test_the_commands_of_operations(walk: Walk) -> None:
     assert '"memory_bytes"' in said["Sizing"]
     assert "acme" in said["Keys"]
     assert (walk.directory / "restored" / "format").exists()
+
+
+def test_the_commands_of_the_readme(walk: Walk) -> None:
+    """Those by curl, on a small matrix in the place of the demo's."""
+    generator = np.random.default_rng(0)
+    (walk.directory / "demo-output").mkdir()
+    A = scipy.sparse.random_array((300, 20), density=0.2, rng=generator, format="csr")
+    scipy.sparse.save_npz(walk.directory / "demo-output" / "A.npz", A)
+    np.save(walk.directory / "demo-output" / "b.npy", np.exp(A @ generator.normal(size=20)))
+    found = blocks((ROOT / "README.md").read_text())
+    assert (SERVER, ".venv/bin/newtond up\n") in found
+    step = Step("by curl", [block for block in found if block[0] == "console"])
+    ((_, said),) = served(walk, Step("up", [(SERVER, "newtond up")]), [step])
+    assert "event: end" in said
+    assert '"certificate":{' in said
+    assert len(re.findall(r"^\d+,-?\d", said, re.MULTILINE)) == 20
+    assert json.loads(said.splitlines()[-1])["status"] == "succeeded"
 
 
 def test_every_block_says_how_it_is_run() -> None:
