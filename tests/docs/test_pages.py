@@ -35,6 +35,19 @@ def test_the_python_of_a_page(name: str, tmp_path: Path) -> None:
         agrees(ran.stdout, next(text for language, text in blocks(page(name)) if language == "text"))
 
 
+WORKED = [path.stem for path in sorted((ROOT / "docs/maths").glob("*.md")) if "```python" in path.read_text()]
+
+
+def test_what_the_kinds_pages_work_out(tmp_path: Path) -> None:
+    """All in one process, which shares one embedded server."""
+    assert len(WORKED) >= 5
+    script = "\n".join(python(f"maths/{name}") for name in WORKED)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
 def agrees(said: str, shown: str) -> None:
     """Compare what was printed with what the page shows: words as they are, the loss to nine digits."""
     lines = said.splitlines()[: len(shown.splitlines())]
