@@ -34,7 +34,7 @@ lint: $(installed) ## ruff, mypy --strict and the import contracts
 	$(venv)/bin/lint-imports
 
 docs: $(installed) ## the site of docs/, to build/docs; a warning or a broken link is an error
-	$(run) -m sphinx -W --keep-going --quiet -b html docs build/docs
+	$(run) -m sphinx -W --keep-going --quiet -a -b html docs build/docs
 
 pytest: $(installed)
 	$(run) -m pytest -m "not slow"

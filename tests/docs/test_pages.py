@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import scipy.sparse
@@ -75,6 +77,29 @@ def served(walk: Walk, serving: Step, rest: list[Step]) -> Iterator[tuple[Step, 
     with walk.served(serving):
         for step in rest:
             yield step, walk.run(step)
+
+
+def test_every_statement_of_every_kinds_example_is_explained(walk: Walk) -> None:
+    text = page("certificate").partition("## The statements")[2].partition("\n## ")[0]
+    rows = [
+        [part for part in row.split("…") if part] for row in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    ]
+    examples = sorted((ROOT / "openapi/examples").glob("*.json"))
+    with walk.served(Step("up", [(SERVER, "newtond up")])):
+        for example in examples:
+            body = json.loads(example.read_text())
+            statements = statements_of(walk.environment["NEWTOND_URL"], body)
+            assert statements, example.stem
+            for said in statements:
+                assert any(all(part in said for part in row) for row in rows), f"{example.stem}: {said}"
+
+
+def statements_of(url: str, body: dict[str, Any]) -> list[str]:
+    """Solve what a body asks for and return its certificate's statements."""
+    job = httpx.post(f"{url}/solve", json=body, headers={"Prefer": "wait=60"}, timeout=90).json()
+    result = httpx.get(f"{url}/jobs/{job['id']}/result").json()
+    statements: list[str] = result["certificate"]["statements"]
+    return statements
 
 
 def test_the_first_fit(walk: Walk) -> None:
