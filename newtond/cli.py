@@ -55,6 +55,7 @@ SETTINGS = {
     "INFLATED_BYTES": ("16000000000", "largest upload once decompressed"),
     "INFLATION_RATIO": ("200", "largest ratio of the two"),
     "NONZEROS": ("1000000000", "most entries of one array"),
+    "BATCH_JOBS": ("500", "most members of one batch"),
     "QUEUED_JOBS": ("10000", "jobs that may wait; then submits get 503"),
     "TENANT_QUEUED_JOBS": ("1000", "jobs of one tenant that may wait; then its submits get 429"),
     "TENANT_RUNNING_JOBS": ("64", "solves of one tenant that run at once; the others wait"),

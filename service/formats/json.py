@@ -49,7 +49,9 @@ def _text(path: Path, encoding: str | None, limits: FormatLimits) -> bytes:
 
 def _load(text: bytes) -> Any:
     try:
-        return json.loads(text.decode("utf-8"), parse_constant=_Constant, object_pairs_hook=_object)
+        return json.loads(
+            text.decode("utf-8"), parse_int=_integer, parse_constant=_Constant, object_pairs_hook=_object
+        )
     except UnicodeDecodeError as error:
         raise InvalidArray(f"Byte {error.start} is not UTF-8.", source={"byte": error.start}) from error
     except json.JSONDecodeError as error:
@@ -67,6 +69,11 @@ class _Constant(str):
     """NaN, Infinity or -Infinity, kept until its place is known."""
 
     __slots__ = ()
+
+
+def _integer(text: str) -> int | float:
+    """Return an integer, or the double −0 that Python's integers do not have."""
+    return int(text) or (-0.0 if text.startswith("-") else 0)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def unauthorised(answer: httpx.Response) -> None:
 
 IDS = {
     "job_id": "job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG",
+    "batch_id": "batch_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG",
     "array_id": "sha256:" + "0" * 64,
     "name": "x",
     "kind": "hyperbolic",
