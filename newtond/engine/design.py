@@ -26,6 +26,7 @@ PANEL = 256
 SLICE = 16_384
 FEWEST_COLUMNS, MOST_COLUMNS, DENSEST = 256, 32_768, 32
 NOTHING = np.empty(0, np.int64)
+GLANCE = 1024
 CHUNKS = 16
 
 threadpool_limits(1)
@@ -259,13 +260,15 @@ class DesignMatrix:
         if not FEWEST_COLUMNS <= self.columns <= MOST_COLUMNS or products > DENSEST * self.nnz:
             return NOTHING
         conflicts = np.zeros((self.columns, -(-self.columns // 64)), np.uint64)
-        for block in self.blocks:
-            assert isinstance(block, SparseBlock)
+        first, *others = [block for block in self.blocks if isinstance(block, SparseBlock)]
+        for rows in (first.indptr[: GLANCE + 1], first.indptr):
+            kernels.csr_conflicts(rows, first.indices, conflicts)
+            if _too_few(_independent(conflicts)):
+                return NOTHING
+        for block in others:
             kernels.csr_conflicts(block.indptr, block.indices, conflicts)
-        degree = np.bitwise_count(conflicts).sum(axis=1)
-        chosen = np.zeros(self.columns, np.bool_)
-        kernels.independent(conflicts, np.argsort(degree, kind="stable"), chosen)
-        return np.flatnonzero(chosen) if 2 * np.count_nonzero(chosen) >= self.columns else NOTHING
+        chosen = _independent(conflicts)
+        return NOTHING if _too_few(chosen) else np.flatnonzero(chosen)
 
     @property
     def arrow(self) -> Arrow | None:
@@ -355,3 +358,15 @@ class DesignMatrix:
             if low < high:
                 out[order[low:high], : self.columns] = block.take(ascending[low:high] - block.first)
         return out
+
+
+def _too_few(chosen: NDArray[np.bool_]) -> bool:
+    return bool(2 * np.count_nonzero(chosen) < len(chosen))
+
+
+def _independent(conflicts: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return columns that never meet, those that meet the fewest others first (columns)."""
+    chosen = np.zeros(len(conflicts), np.bool_)
+    degree = np.bitwise_count(conflicts).sum(axis=1)
+    kernels.independent(conflicts, np.argsort(degree, kind="stable"), chosen)
+    return chosen

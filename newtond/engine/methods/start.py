@@ -12,7 +12,7 @@ from newtond.engine.objective import Objective
 from newtond.engine.sketches import Key
 from newtond.engine.state import Vector
 
-SWEEPS = 200
+SWEEPS = 10
 SWEEP, PRODUCT, FLOP = 3.0, 1.0, 0.05
 STREAM = 4
 EIGEN_ITERATIONS = 20
@@ -23,7 +23,7 @@ def linearised(objective: Objective, target: Vector, weights: Vector) -> Vector:
 
     With target t = f⁻¹(b) and weights v f'(t)² this is the Gauss-Newton model of the loss at its best
     conceivable predictor: for exp, the log-linear fit weighted by b². By Cholesky where that costs no more
-    than 200 sweeps, else by conjugate gradients to 1e-3.
+    than 10 sweeps, else by conjugate gradients to 1e-3.
     """
     design, penalty = objective.design, objective.penalty
     gradient = -design.rmatvec(weights * target) - penalty.ridge * penalty.centre
