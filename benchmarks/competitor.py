@@ -63,7 +63,7 @@ class Competitor:
 
     def run(self, number: int, of: int) -> None:
         """Run, unless it has failed, or its share of the budget is used up by longer runs than were planned."""
-        spent = sum(run["seconds"] for run in self.runs)
+        spent = sum(run.get("seconds", self.limit) for run in self.runs)
         if self.error is None and (number == 0 or spent <= self.budget * number / of):
             self.runs.append(self._run())
 
