@@ -210,14 +210,13 @@ class Penalty:
         return self.ridge * (x - self.centre)
 
 
-@dataclass(frozen=True, slots=True)
-class Slope:
-    """F at x, its exact gradient (width) and its shares; ``positive`` where no row has negative curvature."""
+class AtPoint:
+    """What is asked of F at a point, however much of it is known."""
 
+    __slots__ = ()
     x: Vector
     value: float
     gradient: Vector
-    positive: bool
     shares: Sequence[Share]
 
     @property
@@ -230,7 +229,18 @@ class Slope:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Slope(AtPoint):
+    """F at x, its exact gradient (width) and its shares; ``positive`` where no row has negative curvature."""
+
+    x: Vector
+    value: float
+    gradient: Vector
+    positive: bool
+    shares: Sequence[Share]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation(AtPoint):
     """F at x: value, exact gradient (width), predictor z and curvature (n), and the gradient's shares."""
 
     x: Vector
@@ -244,14 +254,6 @@ class Evaluation:
     def slope(self) -> Slope:
         """The same without what has an entry a row."""
         return Slope(self.x, self.value, self.gradient, self.curvature.positive, self.shares)
-
-    @property
-    def measured(self) -> Measured:
-        return Measured(self.x, self.shares)
-
-    @property
-    def finite(self) -> bool:
-        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all())
 
 
 @dataclass(frozen=True, slots=True)

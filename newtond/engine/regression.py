@@ -31,11 +31,10 @@ from newtond.engine.methods.quasi_newton import Route, Rung, convex_steps, quasi
 from newtond.engine.methods.standard_errors import StandardErrors
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.objective import Loss, Objective, Penalty, RowGradients, Separable
-from newtond.engine.sketches import Key
+from newtond.engine.sketches import Key, stratified
 from newtond.engine.state import Csr, Inputs, Solution, State, Step, Vector
 
 SAMPLED, SAMPLED_TOLERANCE, SAMPLED_ITERATIONS = 20, 0.05, 30
-SAMPLE_STREAM = 5
 DEAR = 8.0
 Bound = Callable[[Vector, Vector, Vector], Vector]
 
@@ -507,12 +506,6 @@ def _rows_of(array: Csr | Vector, order: NDArray[np.int64]) -> Csr | Vector:
     indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     entries = np.repeat(array.indptr[order] - indptr[:-1], sizes) + np.arange(indptr[-1])
     return Csr(indptr, array.indices[entries], array.data[entries], (len(order), array.shape[1]))
-
-
-def stratified(n: int, size: int, key: Key) -> NDArray[np.int64]:
-    """Return one row of each of ``size`` strata of equal length, ascending."""
-    edges = np.arange(size + 1) * n // size
-    return edges[:-1] + (key.generator(SAMPLE_STREAM).random(size) * np.diff(edges)).astype(np.int64)
 
 
 def _of_rows(inputs: Inputs, rows: NDArray[np.int64], n: int) -> Inputs:

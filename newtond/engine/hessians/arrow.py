@@ -29,28 +29,27 @@ class Blocks(NamedTuple):
 
 @dataclass(frozen=True)
 class ArrowFactor:
-    """The blocks of H as it was factorised, damping included, and the factor of its Schur complement."""
+    """Δ and B of H as it was factorised, damping included, and the factor of its Schur complement."""
 
     arrow: Arrow
-    blocks: Blocks
+    head: Vector
+    border: Matrix
     schur: DenseFactor
 
     def solve(self, right: Vector) -> Vector:
         """Return H⁻¹ right."""
-        head, border, _ = self.blocks
         of_head, of_tail = right[self.arrow.head], right[self.arrow.tail]
         out = np.empty_like(right)
-        tail = self.schur.solve(of_tail - (of_head / head) @ border)
+        tail = self.schur.solve(of_tail - (of_head / self.head) @ self.border)
         out[self.arrow.tail] = tail
-        out[self.arrow.head] = (of_head - border @ tail) / head
+        out[self.arrow.head] = (of_head - self.border @ tail) / self.head
         return out
 
     def square(self, step: Vector) -> float:
         """Return stepᵀ H step."""
-        head, border, _ = self.blocks
         of_head, of_tail = step[self.arrow.head], step[self.arrow.tail]
-        shifted = of_head + (border @ of_tail) / head
-        return float(shifted @ (head * shifted)) + self.schur.square(of_tail)
+        shifted = of_head + (self.border @ of_tail) / self.head
+        return float(shifted @ (self.head * shifted)) + self.schur.square(of_tail)
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class ArrowForm:
         tail[np.diag_indices_from(tail)] = np.where(corner != 0.0, corner * raised, 1.0)
         root = border / np.sqrt(head)[:, None]
         schur = factorise(tail - root.T @ root, 0.0)
-        return None if schur is None else ArrowFactor(self.arrow, Blocks(head, border, tail), schur)
+        return None if schur is None else ArrowFactor(self.arrow, head, border, schur)
 
 
 def arrow_hessian(arrow: Arrow) -> ExactHessian:

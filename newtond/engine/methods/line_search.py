@@ -35,11 +35,11 @@ def backtrack(objective: Objective, here: Evaluation, direction: Vector) -> Acce
         value = objective.along(here, direction, reach, step)
         if value <= here.value + ARMIJO * step * slope + SLACK * abs(here.value):
             return Accepted(step, first, value, evaluation)
-        step *= _shrink(value - here.value, step * slope)
+        step *= shrink(value - here.value, step * slope)
     return None
 
 
-def _shrink(rise: float, slope: float) -> float:
+def shrink(rise: float, slope: float) -> float:
     """Return the minimiser of the parabola through both values and the slope, between 0.1 and 0.5."""
     if not np.isfinite(rise):
         return 0.1

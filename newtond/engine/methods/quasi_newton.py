@@ -25,6 +25,7 @@ from newtond.contract.trace import Iteration
 from newtond.engine.hessians import Hessian
 from newtond.engine.hessians.dense import ExactHessian
 from newtond.engine.hessians.frozen import FrozenHessian, exact
+from newtond.engine.methods.line_search import ARMIJO, SLACK, shrink
 from newtond.engine.methods.newton import newton
 from newtond.engine.methods.stopping import Stall, StoppingRule
 from newtond.engine.objective import Evaluation, Objective, Slope
@@ -34,7 +35,7 @@ PAIRS = 12
 JUDGED, SPARE, MOST_BUILDS = 3, 5.0, 4
 HALVED, CERTAIN = 0.5, 1e-3
 WEAKEST = 1e-3
-ARMIJO, SLACK, TRIALS = 1e-4, 1e-12, 3
+TRIALS = 3
 
 NOT_CONVEX = "rows of negative curvature remain"
 
@@ -81,7 +82,7 @@ class Memory:
         scalars: dict[str, float | int | str] = {"builds": self.builds, "weakest": self.weakest}
         return State(k, arrays | {"decrements": self.decrements}, scalars | self.stall.scalars())
 
-    def after(self, step: Vector, change: Vector, decrement: float, square: float) -> "Memory":
+    def after(self, step: Vector, change: Vector, decrement: float, square: float, stall: Stall) -> "Memory":
         """Return the memory with one more pair (s, y), ``square`` = sᵀMs."""
         return replace(
             self,
@@ -89,14 +90,15 @@ class Memory:
             steps=np.vstack([self.steps, step])[-PAIRS:],
             changes=np.vstack([self.changes, change])[-PAIRS:],
             decrements=np.append(self.decrements, decrement),
+            stall=stall,
         )
 
-    def passes_left(self, threshold: float) -> float:
-        """Return how many steps the rate of the last three promises, 0 before there are three."""
-        if len(self.decrements) <= JUDGED:
+    def passes_left(self, decrement: float, threshold: float) -> float:
+        """Return how many steps the rate of the last three promises from here, 0 before there are three."""
+        if len(self.decrements) < JUDGED:
             return 0.0
-        rate = float(np.log(self.decrements[-1] / self.decrements[-1 - JUDGED]) / JUDGED)
-        left = float(np.log(threshold / self.decrements[-1]))
+        rate = float(np.log(decrement / self.decrements[-JUDGED]) / JUDGED)
+        left = float(np.log(threshold / decrement))
         return left / rate if rate < 0.0 else np.inf
 
 
@@ -205,8 +207,8 @@ def convex_steps(objective: Objective, route: Route, rule: StoppingRule, state: 
             break
         moved = there.x - here.x
         stall = memory.stall.after(here.value, there.value, decrement)
-        memory = memory.after(moved, there.gradient - here.gradient, decrement, frozen.factor.square(moved))
-        memory = replace(memory, stall=stall)
+        square = frozen.factor.square(moved)
+        memory = memory.after(moved, there.gradient - here.gradient, decrement, square, stall)
         record = _record(k, here, decrement, (size, trials), frozen.words, phases)
         yield Step(record, memory.state(k + 1, there.x), measured=here.measured)
         here, k, phases = there, k + 1, {}
@@ -229,8 +231,7 @@ def _worth_another(route: Route, memory: Memory, decrement: float, threshold: fl
     price = route.price_of(memory.builds + 1)
     if price == np.inf or decrement <= threshold:
         return False
-    now = replace(memory, decrements=np.append(memory.decrements, decrement))
-    return memory.weakest < WEAKEST or now.passes_left(threshold) > price + SPARE
+    return memory.weakest < WEAKEST or memory.passes_left(decrement, threshold) > price + SPARE
 
 
 def _verdict(
@@ -254,10 +255,7 @@ def _step(objective: Objective, here: Slope, vector: Vector) -> tuple[Slope | No
         if there.finite and there.value <= here.value + ARMIJO * size * slope + SLACK * abs(here.value):
             bends = float(vector @ (there.gradient - here.gradient)) > 0.0
             return (there if bends else None), size, trial
-        rise = there.value - here.value
-        size *= (
-            0.1 if not np.isfinite(rise) else min(0.5, max(0.1, -0.5 * size * slope / (rise - size * slope)))
-        )
+        size *= shrink(there.value - here.value, size * slope)
     return None, size, TRIALS
 
 

@@ -34,9 +34,8 @@ from newtond.engine.methods.standard_errors import StandardErrors, standard_erro
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.methods.variable_projection import Layer, Projection
 from newtond.engine.methods.white import White
-from newtond.engine.regression import stratified
 from newtond.engine.rowblocks.scores import Scores
-from newtond.engine.sketches import Key
+from newtond.engine.sketches import Key, stratified
 from newtond.engine.state import Inputs, Matrix, Solution, State, Step, Vector
 
 DENSE_UNKNOWNS = 2000

@@ -8,10 +8,13 @@ from importlib import import_module
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtond.contract.solve import SketchKind
 from newtond.engine.design import Design
 from newtond.engine.state import Matrix, Vector
+
+SAMPLE_STREAM = 5
 
 
 class Key(NamedTuple):
@@ -28,6 +31,12 @@ class Key(NamedTuple):
         """Return a counter-based generator of this key; streams are independent."""
         sequence = np.random.SeedSequence([self.seed, self.iteration, stream])
         return np.random.Generator(np.random.Philox(sequence))
+
+
+def stratified(n: int, size: int, key: Key) -> NDArray[np.int64]:
+    """Return one row of each of ``size`` strata of equal length, ascending."""
+    edges = np.arange(size + 1) * n // size
+    return edges[:-1] + (key.generator(SAMPLE_STREAM).random(size) * np.diff(edges)).astype(np.int64)
 
 
 class Sketch(Protocol):
