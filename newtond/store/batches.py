@@ -13,7 +13,7 @@ from pathlib import Path
 
 from newtond.contract.batch import AcceptedBatch
 from newtond.contract.errors import InvalidSpec, NotFound
-from newtond.store.files import room, sync_directory, write_beside, write_once
+from newtond.store.files import place_folder, sync_directory, write_once
 from newtond.store.jobs import CROCKFORD, JobStore
 
 ACCEPTED, PLACED, KEYS = "accepted.json", "placed", "keys"
@@ -37,7 +37,8 @@ class BatchStore:
             batch = self._claim(self._key_path(batch.idempotency_key), batch)
         folder = self.root / batch.id
         if not folder.exists():
-            self._place_folder(batch, folder)
+            place_folder(folder, {ACCEPTED: batch.model_dump_json().encode()})
+            sync_directory(self.root)
         self._place_jobs(batch)
         return batch
 
@@ -51,21 +52,6 @@ class BatchStore:
 
     def _key_path(self, key: str) -> Path:
         return self.root / KEYS / hashlib.sha256(key.encode()).hexdigest()
-
-    def _place_folder(self, batch: AcceptedBatch, folder: Path) -> None:
-        new = self.root / f".new-{batch.id}-{secrets.token_hex(8)}"
-        with room():
-            new.mkdir()
-        write_beside(new / ACCEPTED, batch.model_dump_json().encode()).rename(new / ACCEPTED)
-        sync_directory(new)
-        try:
-            new.rename(folder)
-        except OSError:
-            # Another request with the same key placed the same batch first.
-            shutil.rmtree(new)
-            if not folder.exists():
-                raise
-        sync_directory(self.root)
 
     def _place_jobs(self, batch: AcceptedBatch) -> None:
         placed = self.root / batch.id / PLACED

@@ -3,7 +3,8 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +57,25 @@ def write_beside(path: Path, *parts: bytes | memoryview) -> Path:
         beside.unlink(missing_ok=True)
         raise
     return beside
+
+
+def place_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Give ``folder`` these files at once; nothing changes if another request placed it first. Raises StorageFull.
+
+    Its name is durable once its parent is synced.
+    """
+    new = folder.with_name(f".new-{folder.name}-{secrets.token_hex(8)}")
+    with room():
+        new.mkdir()
+    for name, content in files.items():
+        write_beside(new / name, content).rename(new / name)
+    sync_directory(new)
+    try:
+        new.rename(folder)
+    except OSError:
+        shutil.rmtree(new)
+        if not folder.exists():
+            raise
 
 
 def sync_directory(path: Path) -> None:

@@ -31,7 +31,7 @@ from newtond.contract.trace import TraceRecord
 from newtond.store import attempts
 from newtond.store.attempts import Attempt
 from newtond.store.checkpoint import Checkpoint
-from newtond.store.files import room, sync_directory, write_beside, write_once
+from newtond.store.files import place_folder, sync_directory, write_once
 
 ACCEPTED, FINISHED, CANCEL, ATTEMPTS = "accepted.json", "finished.json", "cancel", "attempts"
 ABANDONED_SECONDS = 3600.0
@@ -102,24 +102,11 @@ class JobStore:
         """Give an accepted job its folder; once too often does no harm."""
         folder = self.root / accepted.job_id
         if not folder.exists():
-            self._place_folder(accepted, folder)
+            files = {ACCEPTED: accepted.model_dump_json().encode()}
+            place_folder(
+                folder, files | ({AFTER: accepted.after.encode()} if accepted.after is not None else {})
+            )
         sync_directory(self.root)
-
-    def _place_folder(self, accepted: Accepted, folder: Path) -> None:
-        new = self.root / f".new-{accepted.job_id}-{secrets.token_hex(8)}"
-        with room():
-            new.mkdir()
-        write_beside(new / ACCEPTED, accepted.model_dump_json().encode()).rename(new / ACCEPTED)
-        if accepted.after is not None:
-            write_beside(new / AFTER, accepted.after.encode()).rename(new / AFTER)
-        sync_directory(new)
-        try:
-            new.rename(folder)
-        except OSError:
-            # Another request with the same key placed the same job first.
-            shutil.rmtree(new)
-            if not folder.exists():
-                raise
 
     def accepted(self, job_id: str) -> Accepted:
         """Return what was asked, with where to start from once that is settled; raises NotFound."""
