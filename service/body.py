@@ -24,9 +24,15 @@ async def read_body(
         raise UnsupportedFormat(f"POST {path} takes no Content-Encoding; a part or an upload to /arrays may.")
     if media_type.lower().startswith("multipart/form-data"):
         return await _read_form(request, backend, folder, needs_spec)
-    if media_type.split(";")[0].strip().lower() not in ("application/json", ""):
+    if not says_json(request):
         raise UnsupportedFormat(f"POST {path} takes application/json or multipart/form-data.")
     return await to_thread.run_sync(read_document, await request.body()), {}
+
+
+def says_json(request: Request) -> bool:
+    """Whether a body is said to be JSON, or nothing is said of it."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    return media_type in ("application/json", "")
 
 
 async def _read_form(

@@ -13,6 +13,7 @@ from service import responses
 from service.backend import Backend, backend
 from service.batch import accept_batch, resolve_batch
 from service.batch_resource import batch_resource, has_finished
+from service.body import says_json
 from service.cancellation import cancel, purge
 from service.document import Document, read_document
 from service.job_answer import answer
@@ -83,8 +84,7 @@ async def solve_batch(
 
 
 async def _read(request: Request) -> Document:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type not in ("application/json", "") or "content-encoding" in request.headers:
+    if not says_json(request) or "content-encoding" in request.headers:
         raise UnsupportedFormat("A batch is asked for as application/json; upload its arrays first.")
     return await to_thread.run_sync(read_document, await request.body())
 

@@ -13,6 +13,7 @@ from newtond.contract.errors import UnsupportedFormat
 from newtond.contract.job import Job
 from service import responses
 from service.backend import Backend, backend
+from service.body import says_json
 from service.bundle import bundle
 from service.document import read_document
 from service.errors import invalid_spec
@@ -90,10 +91,9 @@ def get_bundle(job_id: JobIdPath, backend: TheBackend) -> Response:
 
 
 async def _read(request: Request) -> AuditRequest:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type not in ("application/json", ""):
+    if not says_json(request):
         raise UnsupportedFormat("An audit is asked for as application/json.")
-    document = read_document(await request.body())
+    document = await to_thread.run_sync(read_document, await request.body())
     try:
         return AuditRequest.model_validate(document)
     except ValidationError as error:
