@@ -79,9 +79,9 @@ class Watched:
             self.wrong.append(f"{message.text} at {message.location}")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for this folder's tests, and no longer: Playwright keeps an event loop running in the thread."""
+    """One Chromium for a file's tests, and no longer: Playwright keeps an event loop running in the thread."""
     path = chromium()
     if path is None:
         pytest.skip("there is no Chromium on this machine; apt-get install chromium, or set NEWTOND_CHROMIUM")
@@ -93,7 +93,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def site(service_root: Path) -> Iterator[Site]:
     with (
         running_valkey() as valkey,
@@ -103,7 +103,7 @@ def site(service_root: Path) -> Iterator[Site]:
         yield Site(service, start_worker, start_worker())
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def quiet_site(service_root: Path) -> Iterator[Service]:
     """A service whose queue nobody serves."""
     with running_valkey() as valkey, running_service(service_root / "quiet", valkey.url) as service:
@@ -153,7 +153,7 @@ def solved(client: httpx.Client, kind: str = "hyperbolic", **changes: Any) -> st
     return str(job["id"])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def jobs(site: Site) -> list[str]:
     """Two jobs that succeeded, one of them with names and tags that would be markup if they could."""
     with site.service.client() as client:
