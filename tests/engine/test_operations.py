@@ -64,7 +64,7 @@ def linear(condition: float) -> Callable[[], tuple[Any, Any]]:
 
 
 CASES = {
-    "partial": Case("partial", sparse, Most(10, 1, 0.06, 2, 0, 8)),
+    "partial": Case("partial", sparse, Most(10, 1, 0.06, 2, 0, 9)),
     "partial, dense": Case("partial", dense, Most(10, 0, 0.0, 2, 0, 9)),
     "arrow": Case("arrow", one_hot, Most(10, 2, 2.0, 2, 0, 9), options={"regulariser": {"ridge": 1.0}}),
     "exact": Case("exact", sparse, Most(11, 5, 5.0, 5, 0, 9), options={"solver": {"hessian": "exact"}}),
