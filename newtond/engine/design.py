@@ -11,6 +11,7 @@ from itertools import count
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import scipy.linalg  # noqa: F401  its BLAS must be loaded before the limit below
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 

@@ -1,5 +1,8 @@
 """The same spec gives the same bits: on any threads, from memory or a memory map, interrupted or not."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +87,23 @@ def test_another_seed_draws_other_sketches_and_finds_the_same_point(make_problem
     assert bits(ends[0]) != bits(ends[1])
     x, y = (steps[-1].state.arrays["x"] for steps in ends)
     np.testing.assert_allclose(x, y, rtol=1e-8)
+
+
+def test_every_blas_of_a_solve_runs_on_one_thread() -> None:
+    """A second thread of BLAS changes bits, and spins for milliseconds where a sweep over A should run."""
+    told = """
+from newtond import engine
+from newtond.contract.solve import SolveSpec
+import numpy as np, scipy.linalg.lapack
+from threadpoolctl import threadpool_info
+problem = {"kind": "hyperbolic", "function": "exp"}
+spec = SolveSpec.model_validate({"problem": problem, "A": "sha256:" + "0" * 64, "b": "sha256:" + "0" * 64})
+list(engine.steps(spec, {"A": np.eye(3), "b": np.ones(3)}))
+print(*[pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"])
+"""
+    pinned = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    free = {name: value for name, value in os.environ.items() if name not in pinned}
+    done = subprocess.run([sys.executable, "-c", told], env=free, capture_output=True, text=True, check=True)
+    pools = done.stdout.split()
+    assert len(pools) > 0
+    assert set(pools) == {"1"}
