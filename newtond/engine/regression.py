@@ -26,7 +26,7 @@ from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.methods.approximate_newton import approximate_newton
 from newtond.engine.methods.minimum_norm import NullSpace, null_space
 from newtond.engine.methods.newton import newton
-from newtond.engine.methods.planning import gram_price, make_hessian, make_plan, partial_price
+from newtond.engine.methods.planning import choose, gram_price, make_hessian, make_plan, partial_price
 from newtond.engine.methods.quasi_newton import Route, Rung, convex_steps, quasi_newton
 from newtond.engine.methods.standard_errors import StandardErrors
 from newtond.engine.methods.stopping import StoppingRule
@@ -402,20 +402,18 @@ class RegressionFamily:
     def steps(self, spec: SolveSpec, inputs: Inputs, threads: int, state: State | None) -> Iterator[Step]:
         """Iterate by Newton's method, or by the papers' own where ``hessian`` is 'paper'."""
         regression = Regression(spec, inputs, self.link(spec), threads)
-        plan = _plan(regression)
-        hessian = make_hessian(plan, spec, regression.design)
-        if isinstance(hessian, ExactHessian) and plan.hessian in ("partial", "arrow"):
-            objective = regression.objective
-            route = Route(
-                _rungs(objective) if plan.hessian == "partial" else (), hessian, gram_price(objective)
-            )
-            if state is None and plan.hessian == "partial" and regression.warm is None:
+        objective = regression.objective
+        choice, _ = choose(spec, objective, lambda: regression.global_floor)
+        hessian = make_hessian(choice, spec, regression.design)
+        if isinstance(hessian, ExactHessian) and choice in ("partial", "arrow"):
+            route = Route(_rungs(objective) if choice == "partial" else (), hessian, gram_price(objective))
+            if state is None and choice == "partial" and regression.warm is None:
                 state = regression.sampled_state(inputs)
             state = state or regression.first_state()
             return quasi_newton(objective, route, regression.rule, spec.solver.seed, state)
-        method = approximate_newton if plan.hessian == "paper" else newton
+        method = approximate_newton if choice == "paper" else newton
         state = state or regression.first_state()
-        return method(regression.objective, hessian, regression.rule, spec.solver.seed, state)
+        return method(objective, hessian, regression.rule, spec.solver.seed, state)
 
     def row_gradients(self, spec: SolveSpec, inputs: Inputs, threads: int) -> RowGradients:
         """Return the gradient of the loss, row block by row block."""

@@ -3,6 +3,7 @@
 The constants are rough costs of a basic operation in nanoseconds on one core; only their ratios decide.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -40,10 +41,7 @@ def make_plan(
     ``floor`` bounds the curvature of each row from below, anywhere; ``convexity`` says more of it in words.
     """
     convex = bool((floor >= 0.0).all())
-    choice, why = _choice(spec, objective)
-    if choice == "paper":
-        _require_separable(objective)
-        _require_positive(floor)
+    choice, why = choose(spec, objective, lambda: floor)
     design = objective.design
     rows = _sketch_rows(spec, choice, design.rows, design.width)
     cost = _cost(choice, objective, rows)
@@ -61,9 +59,21 @@ def make_plan(
     )
 
 
-def make_hessian(plan: Plan, spec: SolveSpec, design: DesignMatrix) -> Hessian:
-    """Return the Hessian that a plan names."""
-    match plan.hessian:
+def choose(spec: SolveSpec, objective: Objective, floor: Callable[[], Vector]) -> tuple[Choice, str]:
+    """Return the Hessian and why; raises InvalidSpec where it is the papers' and D > 0 is not certain.
+
+    ``floor`` costs a pass over the rows, so that it is asked for only where the choice depends on it.
+    """
+    choice, why = _choice(spec, objective)
+    if choice == "paper":
+        _require_separable(objective)
+        _require_positive(floor())
+    return choice, why
+
+
+def make_hessian(choice: Choice, spec: SolveSpec, design: DesignMatrix) -> Hessian:
+    """Return the Hessian of a choice."""
+    match choice:
         case "exact" | "partial":
             return dense_hessian()
         case "arrow":
@@ -75,8 +85,6 @@ def make_hessian(plan: Plan, spec: SolveSpec, design: DesignMatrix) -> Hessian:
             return SampledHessian(spec.solver.sketch.rows)
         case "free":
             return FreeHessian()
-        case "qr" | "sketched_qr" | "dual" | "sketch_and_solve":
-            raise ValueError(f"{plan.hessian} factors the matrix itself and has no Hessian")
 
 
 def _choice(spec: SolveSpec, objective: Objective) -> tuple[Choice, str]:
