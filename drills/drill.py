@@ -28,7 +28,8 @@ def run(seed: int, rounds: int, jobs: int, workers: int) -> Drill:
         for number, faults in enumerate(
             deal(seed, rounds, FAULTS_A_ROUND, [name for name in FAULTS if name not in left_out])
         ):
-            found.append(Round(house, tasks, number, seed).run(jobs, faults))
+            again = found[-1].missed if found else []
+            found.append(Round(house, tasks, number, seed).run(jobs, [*again, *faults]))
             _say(number, found[-1])
             if found[-1].violations:
                 _say_where(keep(ground), found[-1])

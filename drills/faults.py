@@ -18,7 +18,7 @@ from newtond.store.lease import lease_key
 from newtond.store.queue import LEASE_HEARTBEATS, answering
 
 LEASE = HEARTBEAT * LEASE_HEARTBEATS
-FULL_FOR = (2.0, 12.0)
+FULL_FOR = (2.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def damage_checkpoint(house: House, random: Random) -> Struck | None:
     jobs, children = _jobs_of(house, worker), _children(worker)
     send(children, signal.SIGSTOP)
     damaged = [_damage(file, random) for job_id in jobs if (file := _checkpoint(house, job_id))]
-    send(children, signal.SIGKILL)
+    send(children, signal.SIGKILL if damaged else signal.SIGCONT)
     return Struck(jobs, time.time()) if damaged else None
 
 

@@ -48,6 +48,8 @@ def _summary(drill: Drill) -> Iterator[str]:
     yield f"\nRecovered later than {RESUMED_IN:g} s: {len(late)} of {faults}. An undisturbed start took"
     yield f"{drill.start_seconds:.1f} s on this machine as busy as it was."
     yield from (f"\n- {words}" for words in late)
+    if rounds and (missed := drill.rounds[-1].missed):
+        yield f"\nNot thrown again at the end, for all was finished: {', '.join(missed)}."
     yield from (f"\nLeft out: {name} ({why})." for name, why in drill.left_out.items())
 
 

@@ -22,7 +22,7 @@ from newtond.store.jobs import ATTEMPTS
 RESUMED_IN = 10.0
 GIVEN_UP = 120.0
 ALL_FINISHED_IN = 300.0
-SOMETHING_RUNS_IN = 10.0
+SOMETHING_RUNS_IN = 5.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Task:
 
 @dataclass
 class Findings:
-    """What a round saw: seconds to recover by fault, attempts, reads, what was wrong, what was late."""
+    """What a round saw: seconds to recover by fault, attempts, reads, what was wrong, late, or found nothing to hit."""
 
     recoveries: list[tuple[str, float]] = field(default_factory=list)
     jobs: int = 0
@@ -44,6 +44,7 @@ class Findings:
     reads: int = 0
     violations: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
 
 
 class Round:
@@ -54,14 +55,18 @@ class Round:
         self._random = Random(f"{seed}/{number}")
         self._tasks = tasks
         self._accepted: dict[str, Task] = {}
+        self._due = threading.Semaphore(0)
         self.findings = Findings()
 
     def run(self, count: int, faults: list[str]) -> Findings:
         """Return what was found; the house is left running and without jobs."""
-        submitter = threading.Thread(target=self._submit, args=(self._random.choices(self._tasks, k=count),))
+        tasks = self._random.choices(self._tasks, k=count)
+        # A fault that fails ends the drill: what is not due yet must not keep the process.
+        submitter = threading.Thread(target=self._submit, args=(tasks,), daemon=True)
         with Watch(self._house, lambda: list(self._accepted)) as watch:
             submitter.start()
-            for name in faults:
+            for name, due in zip(faults, shares(count, len(faults)), strict=True):
+                self._submit_more(due)
                 self._throw(name)
             submitter.join()
             self._wait_for_the_last()
@@ -69,12 +74,17 @@ class Round:
         self._purge()
         return self.findings
 
+    def _submit_more(self, jobs: int) -> None:
+        for _ in range(jobs):
+            self._due.release()
+
     def _blame(self, words: str) -> None:
         self.findings.violations.append(f"round {self._number}: {words}")
 
     def _submit(self, tasks: list[Task]) -> None:
         random = Random(self._random.random())
         for place, task in enumerate(tasks):
+            self._due.acquire()
             try:
                 self._accepted[self._house.submit(task.spec, f"round-{self._number}-{place}")] = task
             except (AssertionError, TimeoutError) as error:
@@ -86,6 +96,7 @@ class Round:
         try:
             struck = wait_for(lambda: self._strike(name), SOMETHING_RUNS_IN, name)
         except TimeoutError:  # all is finished already
+            self.findings.missed.append(name)
             return
         self.findings.recoveries.append((name, self._recovery(name, struck)))
         time.sleep(self._random.uniform(0.0, 0.5))
@@ -163,6 +174,12 @@ class Round:
     def _purge(self) -> None:
         for job_id in () if self.findings.violations else list(self._accepted):
             httpx.delete(f"{self._house.url}/jobs/{job_id}", timeout=30).raise_for_status()
+
+
+def shares(jobs: int, faults: int) -> list[int]:
+    """Return how many jobs are submitted about each fault, so that every one finds some that run."""
+    each = jobs // (faults + 1)
+    return [jobs - each * (faults - 1), *[each] * (faults - 1)]
 
 
 def _grew(trace: Any, since: float) -> bool:

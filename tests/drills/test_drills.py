@@ -11,7 +11,7 @@ import pytest
 
 from drills import drill, faults, load, report
 from drills.house import House
-from drills.round import Findings, Round, deal
+from drills.round import Findings, Round, deal, shares
 from drills.work import Outcome, works
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,14 @@ def test_every_fault_is_dealt_as_often_as_any_other() -> None:
     assert {dealt.count(name) for name in faults.FAULTS} == {len(dealt) // len(faults.FAULTS)}
     assert deal(3, 35, 4, list(faults.FAULTS)) == deal(3, 35, 4, list(faults.FAULTS))
     assert deal(4, 35, 4, list(faults.FAULTS)) != deal(3, 35, 4, list(faults.FAULTS))
+
+
+@pytest.mark.parametrize(("jobs", "count"), [(20, 4), (6, 5), (3, 4), (1, 1)])
+def test_every_job_is_due_about_some_fault(jobs: int, count: int) -> None:
+    due = shares(jobs, count)
+    assert (sum(due), len(due)) == (jobs, count)
+    assert min(due) >= 0
+    assert due[0] == max(due)
 
 
 def test_the_same_seed_makes_the_same_work() -> None:
