@@ -1,18 +1,16 @@
 """A connection that is not waited for without end: uvicorn's own, with a clock on each request's head."""
 
 import asyncio
-import json
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from newtond.contract.errors import MalformedRequest, NewtondError, RequestTimeout, Unavailable
-from newtond.contract.http import problem_detail
-from service.errors import MEDIA_TYPE
+from service.errors import error_response
+from service.lingering import LingeringTransport
 
-LINGER_SECONDS = 0.5
 PIECE = 1 << 16
 """h11 copies what it is given several times over, which costs a third where it stays in the cache."""
 
@@ -27,11 +25,12 @@ class PatientProtocol(H11Protocol):
     header_seconds: ClassVar[float]
     most_connections: ClassVar[int]
     _clock: asyncio.TimerHandle | None = None
-    _refused = False
+    _line: LingeringTransport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock, or turn away a connection too many."""
-        super().connection_made(transport)
+        self._line = LingeringTransport(transport, self.loop, self._may_be_sending)
+        super().connection_made(cast(asyncio.Transport, self._line))
         if len(self.connections) > self.most_connections:
             self._refuse(Unavailable("Too many connections are open; try again later."))
         else:
@@ -40,7 +39,7 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Start the clock at the first byte of a head, stop it at the last."""
         for start in range(0, len(data), PIECE):
-            if self._refused:
+            if self._line.lingers:
                 return
             self._start_clock()
             super().data_received(data[start : start + PIECE])
@@ -68,19 +67,18 @@ class PatientProtocol(H11Protocol):
     def _time_out(self) -> None:
         self._refuse(RequestTimeout("The head of the request does not come."))
 
+    def _may_be_sending(self) -> bool:
+        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR) or bool(self.conn.trailing_data[0])
+
     def _refuse(self, error: NewtondError) -> None:
-        """Answer, and close a moment later: closing on unread bytes would reset the answer away."""
-        if self._refused or self.transport.is_closing():
+        """Answer, whatever has come, and end the connection."""
+        if self.transport.is_closing():
             return
         self._stop_clock()
-        self._refused = True
-        problem = problem_detail(error)
-        body = json.dumps(problem.model_dump(exclude_none=True)).encode()
-        status = HTTPStatus(problem.status)
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.write_eof()
-        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        answer = error_response(error, {})
+        status = HTTPStatus(answer.status_code)
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        start = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+        self.transport.write(start + head + b"\r\n" + bytes(answer.body))
+        self._line.linger()

@@ -96,6 +96,18 @@ def test_a_body_that_drips(line: socket.socket, hurried: Service, path: str) -> 
     _wait_until(lambda: not any((hurried.data_dir / "incoming").iterdir()), 5)
 
 
+def test_who_sends_on_can_read_why_it_was_refused(line: socket.socket) -> None:
+    line.sendall(
+        b"POST /arrays HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 10000000\r\n\r\n[1,"
+    )
+    assert line.recv(1, socket.MSG_PEEK)
+    for _ in range(5):
+        line.sendall(b"1," * 10_000)
+        time.sleep(0.05)
+    assert answer(line)[0] == 408
+
+
 def test_a_large_body_at_speed_is_waited_for(hurried: Service) -> None:
     def body() -> Iterator[bytes]:
         yield b"[" + b"1," * 500_000
