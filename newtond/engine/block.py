@@ -13,6 +13,9 @@ from newtond.engine import kernels
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.state import Csr, Matrix, Vector
 
+SQUARED = 1 << 14
+"""How many entries of a dense block are squared at once: what stays in the nearest cache."""
+
 RowTerms = tuple[Vector, Vector, Vector, Vector]
 """Target b, scale v, omega w² and offset z̄ of a block's rows; the last three may hold one entry for all."""
 
@@ -197,7 +200,11 @@ class DenseBlock:
         return value, slope @ self.array, float(slope.sum()), least
 
     def squares(self, weights: Vector) -> Vector:
-        return np.einsum("ij,ij,i->j", self.array, self.array, weights)
+        out, step = np.zeros(self.columns), max(1, SQUARED // self.columns)
+        for first in range(0, self.rows, step):
+            part = self.array[first : first + step]
+            out += weights[first : first + step] @ (part * part)
+        return out
 
     def gram(self, weights: Vector, low: int, high: int, out: Matrix) -> None:
         out[low:high, low:] += (self.array[:, low:high] * weights[:, None]).T @ self.array[:, low:]

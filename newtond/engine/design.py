@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from newtond.engine import kernels
-from newtond.engine.block import RowTerms, SparseBlock
+from newtond.engine.block import RowBlock, RowTerms, SparseBlock
 from newtond.engine.groups import Groups
 from newtond.engine.kernels import PointwiseKernels
 from newtond.engine.rowblocks.partition import partition
@@ -38,6 +38,17 @@ class Arrow(NamedTuple):
 
     head: NDArray[np.int64]
     tail: NDArray[np.int64]
+
+
+class Sweep(NamedTuple):
+    """What one pass over A leaves: an entry a row of the last three vectors, ``squares`` only where asked for."""
+
+    value: float
+    shares: list[Share]
+    predictor: Vector
+    weights: Vector
+    model: Vector
+    squares: Vector | None
 
 
 class Design(Protocol):
@@ -156,25 +167,40 @@ class DesignMatrix:
         return self._join([part for part, _ in parts], sum(ones for _, ones in parts))
 
     def sweep(
-        self, loss: PointwiseKernels, terms: RowTerms, x: Vector, blocks: Sequence[int] | None = None
-    ) -> tuple[float, list[Share], Vector, Vector, Vector]:
+        self,
+        loss: PointwiseKernels,
+        terms: RowTerms,
+        x: Vector,
+        blocks: Sequence[int] | None = None,
+        squared: bool = False,
+    ) -> Sweep:
         """Return value, shares of the gradient, predictor, weights and model (n), in one pass.
 
-        Of the row blocks numbered alone where ``blocks`` are given; the others' rows are then not filled.
+        With diag(Aᵀ diag(weights) A) where ``squared``: block by block, while a block is in the cache. Of the
+        row blocks numbered alone where ``blocks`` are given; the others' rows are then not filled.
         """
         chosen = range(len(self.blocks)) if blocks is None else blocks
         head, shift = self._split(x)
         predictor, weights, model = (np.empty(self.rows) for _ in range(3))
 
-        def one(k: int) -> tuple[float, Vector, float]:
+        def one(k: int) -> tuple[float, Share, Share | None]:
             block = self.blocks[chosen[k]]
             rows = slice(block.first, block.first + block.rows)
             mine = tuple(term[rows] if term.size > 1 else term for term in terms)
-            return block.sweep(loss, head, shift, mine, predictor[rows], weights[rows], model[rows])  # type: ignore[arg-type]
+            filled = predictor[rows], weights[rows], model[rows]
+            value, part, slope = block.sweep(loss, head, shift, mine, *filled)  # type: ignore[arg-type]
+            return value, (part, slope), self._squares(block, weights) if squared else None
 
         parts = self.map(one, len(chosen))
-        shares = [(part, slope) for _, part, slope in parts]
-        return sum(value for value, _, _ in parts), shares, predictor, weights, model
+        squares = [part for *_, part in parts if part is not None]
+        return Sweep(
+            sum(value for value, _, _ in parts),
+            [share for _, share, _ in parts],
+            predictor,
+            weights,
+            model,
+            self.gathered(squares) if squared else None,
+        )
 
     def slope(self, loss: PointwiseKernels, terms: RowTerms, x: Vector) -> tuple[float, list[Share], float]:
         """Return value, shares of the gradient and the least second derivative of a row, in one pass."""
@@ -192,14 +218,12 @@ class DesignMatrix:
 
     def squares(self, weights: Vector) -> Vector:
         """Return diag(Aᵀ diag(weights) A) (width)."""
+        return self.gathered(self.map(lambda k: self._squares(self.blocks[k], weights), len(self.blocks)))
 
-        def one(k: int) -> tuple[Vector, float]:
-            block = self.blocks[k]
-            part = weights[block.first : block.first + block.rows]
-            return block.squares(part), float(part.sum())
-
-        parts = self.map(one, len(self.blocks))
-        return self._join([part for part, _ in parts], sum(ones for _, ones in parts))
+    @staticmethod
+    def _squares(block: RowBlock, weights: Vector) -> Share:
+        part = weights[block.first : block.first + block.rows]
+        return block.squares(part), float(part.sum())
 
     @cached_property
     def column_squares(self) -> Vector:

@@ -241,7 +241,10 @@ class Slope(AtPoint):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation(AtPoint):
-    """F at x: value, exact gradient (width), predictor z and curvature (n), and the gradient's shares."""
+    """F at x: value, exact gradient (width), predictor z and curvature (n), and the gradient's shares.
+
+    ``squares`` is diag(Aᵀ diag(weights) A) (width), or None where it did not come with the pass.
+    """
 
     x: Vector
     value: float
@@ -249,6 +252,7 @@ class Evaluation(AtPoint):
     predictor: Vector
     curvature: Curvature
     shares: Sequence[Share]
+    squares: Vector | None = None
 
     @property
     def slope(self) -> Slope:
@@ -264,11 +268,14 @@ class Objective:
     loss: Loss
     penalty: Penalty
 
-    def expand(self, x: Vector) -> Evaluation:
-        """Return F at x with its exact gradient and its curvature: one pass over A, or two of a grouped loss."""
-        value, shares, predictor, curvature = self._loss(x)
+    def expand(self, x: Vector, squared: bool = False) -> Evaluation:
+        """Return F at x with its exact gradient and its curvature: one pass over A, or two of a grouped loss.
+
+        ``squared``: with the diagonal of AᵀDA, too, where the loss is separable.
+        """
+        value, shares, predictor, curvature, squares = self._loss(x, squared)
         gradient = self.design.gathered(shares) + self.penalty.gradient(x)
-        return Evaluation(x, value + self.penalty.value(x), gradient, predictor, curvature, shares)
+        return Evaluation(x, value + self.penalty.value(x), gradient, predictor, curvature, shares, squares)
 
     def slope(self, x: Vector) -> Slope:
         """Return F at x and its exact gradient: one pass over A, which writes nothing of length n."""
@@ -278,18 +285,19 @@ class Objective:
         gradient = self.design.gathered(shares) + self.penalty.gradient(x)
         return Slope(x, value + self.penalty.value(x), gradient, least >= 0.0, shares)
 
-    def _loss(self, x: Vector) -> tuple[float, list[Share], Vector, Curvature]:
+    def _loss(self, x: Vector, squared: bool) -> tuple[float, list[Share], Vector, Curvature, Vector | None]:
         if self.loss.fused is not None:
-            value, shares, predictor, weights, model = self.design.sweep(*self.loss.fused, x)
-            return value, shares, predictor, DiagonalCurvature(weights, model)
+            found = self.design.sweep(*self.loss.fused, x, None, squared)
+            curvature = DiagonalCurvature(found.weights, found.model)
+            return found.value, found.shares, found.predictor, curvature, found.squares
         predictor = self.design.matvec(x)
         here = self.loss.expand(predictor)
-        return here.value, self.design.shares(here.gradient), predictor, here.curvature
+        return here.value, self.design.shares(here.gradient), predictor, here.curvature, None
 
     def shares(self, x: Vector, blocks: Sequence[int]) -> list[Share]:
         """Return the shares of these row blocks in the gradient of the loss at x, with the bits of ``expand``."""
         if self.loss.fused is not None:
-            return self.design.sweep(*self.loss.fused, x, blocks)[1]
+            return self.design.sweep(*self.loss.fused, x, blocks).shares
         return self.design.shares(self.loss.expand(self.design.matvec(x)).gradient, blocks)
 
     def along(self, here: Evaluation, direction: Vector, reach: Vector, step: float) -> float:

@@ -458,7 +458,7 @@ class RegressionFamily:
 
 def _rungs(objective: Objective) -> tuple[Rung, ...]:
     """Return the cheap Hessians, the partial one first unless it costs many passes."""
-    kept = Rung(partial, partial_price(objective))
+    kept = Rung(partial, partial_price(objective), squared=True)
     return (kept,) if kept.price <= DEAR else (Rung(diagonal, 1.0), kept)
 
 

@@ -64,8 +64,8 @@ def linear(condition: float) -> Callable[[], tuple[Any, Any]]:
 
 
 CASES = {
-    "partial": Case("partial", sparse, Most(10, 1, 0.06, 2, 0, 9)),
-    "partial, dense": Case("partial", dense, Most(10, 0, 0.0, 2, 0, 9)),
+    "partial": Case("partial", sparse, Most(9, 1, 0.06, 2, 0, 9)),
+    "partial, dense": Case("partial", dense, Most(8, 0, 0.0, 2, 0, 9)),
     "arrow": Case("arrow", one_hot, Most(10, 2, 2.0, 2, 0, 9), options={"regulariser": {"ridge": 1.0}}),
     "exact": Case("exact", sparse, Most(11, 5, 5.0, 5, 0, 9), options={"solver": {"hessian": "exact"}}),
     "sketch": Case("sketch", sparse, Most(58, 1, 1.0, 1, 5, 10), options={"solver": {"hessian": "sketch"}}),

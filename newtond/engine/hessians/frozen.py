@@ -54,8 +54,10 @@ def partial(objective: Objective, here: Evaluation) -> FrozenHessian:
     """Return the exact diagonal and the rest of the heaviest rows, or the diagonal where these hold little."""
     design, curvature = objective.design, here.curvature
     assert isinstance(curvature, DiagonalCurvature)
-    weights = curvature.weights if curvature.positive else curvature.model
-    squares = design.squares(weights) + objective.penalty.ridge
+    positive = curvature.positive
+    weights = curvature.weights if positive else curvature.model
+    known = here.squares if positive else None
+    squares = (design.squares(weights) if known is None else known) + objective.penalty.ridge
     heavy = heaviest(weights)
     if heavy is None:
         return _diagonal(squares)

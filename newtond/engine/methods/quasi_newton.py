@@ -104,10 +104,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Rung:
-    """A Hessian that may be kept, and what building it costs in passes over A."""
+    """A Hessian that may be kept, and what building it costs in passes over A.
+
+    ``squared`` where it is built from the diagonal of AᵀDA, which then comes with the pass at the anchor.
+    """
 
     build: Build
     price: float
+    squared: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,10 @@ class Route:
         if builds < len(self.rungs):
             return self.rungs[builds].build(objective, anchor)
         return None if self.last is None else exact(self.last, objective, anchor)
+
+    def expand(self, objective: Objective, x: Vector, builds: int) -> Evaluation:
+        """Return F at an anchor, with what the Hessian after so many is built from."""
+        return objective.expand(x, builds < len(self.rungs) and self.rungs[builds].squared)
 
     def price_of(self, builds: int) -> float:
         """Return what the Hessian after so many costs, in passes over A."""
@@ -220,7 +228,7 @@ def _built(
 ) -> tuple[FrozenHessian | None, Slope]:
     """Return M at the memory's anchor (None where there is none), and the slope there."""
     since = perf_counter()
-    anchor = objective.expand(memory.anchor)
+    anchor = route.expand(objective, memory.anchor, memory.builds)
     found = route.build(objective, anchor, memory.builds) if anchor.finite else None
     phases["hessian"] = phases.get("hessian", 0.0) + perf_counter() - since
     return found, anchor.slope
