@@ -93,6 +93,11 @@ def test_arrays_by_name(run: Run, folder: Path) -> None:
 
 def test_a_plan(run: Run) -> None:
     status, said = run("solve", "exp", "A.npz", "b.npy", "--plan")
+    assert status == 0
+    assert said.splitlines()[1].split() == ["hessian", "exact"]
+    assert "memory bytes" in said
+    assert "not known to be convex" in said
+    status, said = run("solve", "exp", "A.npz", "b.npy", "--plan", "--json")
     assert (status, json.loads(said)["hessian"]) == (0, "exact")
 
 
@@ -143,6 +148,48 @@ def test_result_and_predict(run: Run, job: str, folder: Path) -> None:
     assert np.array(said.split(), dtype=float) == pytest.approx(np.exp(A[:3] @ x), rel=1e-12)
 
 
+def test_a_prediction_is_the_servers(run: Run, folder: Path, job: str, working_service: Service) -> None:
+    x = np.array(run("result", job, "--name", "x")[1].split(), dtype=float)
+    assert json.loads(run("result", job, "--name", "x", "--json")[1])["arrays"]["x"] == x.tolist()
+    stored = json.loads(run("arrays", "upload", "A.npz", "--json")[1])[0]["id"]
+    before = count(working_service.url, "POST", "/jobs/{job_id}/predict")
+    status, said = run("predict", job, stored)
+    assert status == 0
+    assert np.array(said.split(), dtype=float) == pytest.approx(np.exp(A @ x), rel=1e-12)
+    assert count(working_service.url, "POST", "/jobs/{job_id}/predict") == before + 1
+    assert run("predict", job, "A.npz", "--output", "some.npy") == (0, "some.npy: 400 predictions\n")
+    status, said = run("predict", job, stored, "--output", "again.npy", "--json")
+    assert json.loads(said) == np.load(folder / "again.npy").tolist() == np.load(folder / "some.npy").tolist()
+
+
+def test_a_prediction_from_other_arrays(run: Run, folder: Path) -> None:
+    generator = np.random.default_rng(3)
+    names = ("A1", "A2", "B")
+    for name, shape in zip(names, [(12, 2), (12, 2), (12, 2)], strict=True):
+        np.save(folder / f"{name}.npy", generator.normal(size=shape))
+    arrays = [word for name in names for word in ("--array", f"{name}={name}.npy")]
+    options = [word for each in ("starts=1", "ridge_x=0.1", "ridge_y=0.1") for word in ("-o", each)]
+    status, said = run("solve", "attention", *arrays, *options, "-o", 'outputs=["fitted"]', "--json")
+    assert status == 0
+    solved = json.loads(said)["job"]["id"]
+    run("result", solved, "--name", "fitted", "--output", "fitted.npy")
+    status, said = run("predict", solved, "--array", "A1=A1.npy", "--json")
+    assert status == 0
+    np.testing.assert_allclose(json.loads(said), np.load(folder / "fitted.npy"), rtol=1e-10)
+
+
+def test_a_prediction_of_shares_by_group(run: Run, folder: Path) -> None:
+    weeks = np.repeat(np.arange(100.0), 4)
+    shares = np.exp(A @ X) / np.bincount(weeks.astype(int), np.exp(A @ X))[weeks.astype(int)]
+    np.save(folder / "weeks.npy", weeks)
+    np.save(folder / "shares.npy", shares)
+    said = run("solve", "softmax", "A.npz", "shares.npy", "--array", "groups=weeks.npy", "--json")[1]
+    solved = json.loads(said)["job"]["id"]
+    said = run("predict", solved, "A.npz", "--groups", "weeks.npy", "--json")[1]
+    assert json.loads(said) == pytest.approx(shares, abs=1e-8)
+    assert run("predict", solved, "A.npz")[0] == 1
+
+
 @pytest.mark.parametrize("design", ["A.npz", "A.mtx"])
 def test_verify(run: Run, job: str, folder: Path, design: str) -> None:
     seal = json.loads(run("result", job, "--json")[1])["job"]["seal"]["digest"]
@@ -170,8 +217,15 @@ def test_arrays(run: Run, working_service: Service) -> None:
         [400, 6],
         [400],
     ]
-    assert run("arrays", "delete", ids[1])[0] == 0
+    assert run("arrays", "delete", ids[1]) == (0, f"{ids[1]}: deleted\n")
     assert run("arrays", "show", ids[1])[0] == 1
+    (again,) = json.loads(run("arrays", "upload", "b.npy", "--json")[1])
+    assert json.loads(run("arrays", "delete", again["id"], "--json")[1]) == {"deleted": ids[1]}
+
+
+def test_cancel_says_what_becomes_of_the_job(run: Run, job: str) -> None:
+    assert run("cancel", job) == (0, f"{job}: succeeded\n")
+    assert json.loads(run("cancel", job, "--json")[1])["status"] == "succeeded"
 
 
 def test_problems(run: Run) -> None:

@@ -24,7 +24,8 @@ def solve(client: Client, asked: Namespace) -> int:
     """Submit, and unless told otherwise wait, show and write the answer."""
     kind, options = _request(asked)
     if asked.plan:
-        screen.say_json(client.plan(kind, **options))
+        plan = client.plan(kind, **options)
+        screen.say_json(plan) if asked.json else print(screen.table(("plan", ""), screen.plan_rows(plan)))
         return DONE
     job = client.submit(kind, **options)
     if asked.no_wait:
@@ -60,15 +61,22 @@ def _data(asked: Namespace) -> dict[str, Any]:
 
 
 def _show(fit: Fit, asked: Namespace) -> int:
+    if asked.name is not None and asked.name not in fit.arrays:
+        raise InvalidInput(f"{fit.id} has no array {asked.name}; it has {', '.join(fit.arrays)}.")
     if asked.output is not None:
         files.write_array(fit.arrays[asked.name] if asked.name else fit.x, asked.output)
     if asked.json:
-        screen.say_json({"job": fit.job, "result": fit.result, "coefficients": _plain(fit.coefficients)})
+        screen.say_json(_document(fit, asked.name))
     elif asked.output is None and asked.name:
         files.write_array(fit.arrays[asked.name], None)
     else:
         print(fit.summary())
     return DONE if fit.converged else NOT_CONVERGED
+
+
+def _document(fit: Fit, name: str | None) -> dict[str, Any]:
+    document = {"job": fit.job, "result": fit.result, "coefficients": _plain(fit.coefficients)}
+    return document | ({"arrays": {name: fit.arrays[name].tolist()}} if name is not None else {})
 
 
 def _plain(coefficients: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,10 +87,7 @@ def _plain(coefficients: Mapping[str, Any]) -> dict[str, Any]:
 
 def result(client: Client, asked: Namespace) -> int:
     """Show the answer of a job that has ended, or write one of its arrays."""
-    fit = client.job(asked.job).result()
-    if asked.name is not None and asked.name not in fit.arrays:
-        raise InvalidInput(f"{fit.id} has no array {asked.name}; it has {', '.join(fit.arrays)}.")
-    return _show(fit, asked)
+    return _show(client.job(asked.job).result(), asked)
 
 
 def jobs(client: Client, asked: Namespace) -> int:
@@ -142,7 +147,8 @@ def cancel(client: Client, asked: Namespace) -> int:
     """Ask jobs to stop."""
     for job_id in asked.job:
         state = client.job(job_id).cancel()
-        screen.say_json(state) if asked.json else print(f"{job_id}: {state['status']}, to be cancelled")
+        goes_on = ", to be cancelled" if state["status"] in ("queued", "running") else ""
+        screen.say_json(state) if asked.json else print(f"{job_id}: {state['status']}{goes_on}")
     return DONE
 
 
@@ -151,6 +157,7 @@ def arrays(client: Client, asked: Namespace) -> int:
     if asked.action == "delete":
         for array_id in asked.names:
             client.delete_array(array_id)
+            screen.say_json({"deleted": array_id}) if asked.json else print(f"{array_id}: deleted")
         return DONE
     names = asked.names
     ids = [client.upload(Path(name)) for name in names] if asked.action == "upload" else names
@@ -185,16 +192,29 @@ def problems(client: Client, asked: Namespace) -> int:
 
 
 def predict(client: Client, asked: Namespace) -> int:
-    """Predict new rows from a job's coefficients."""
-    fit = client.job(asked.job).result()
-    values = fit.predict(
-        files.design(asked.A, fit.names), None if asked.groups is None else files.vector(asked.groups)
-    )
+    """Have the server predict new rows from a job's answer."""
+    values = client.predict(asked.job, **_new_rows(client, asked))
+    if asked.output is not None:
+        files.write_array(values, asked.output)
     if asked.json:
         screen.say_json(values.tolist())
+    elif asked.output is None:
+        files.write_array(values, None)
     else:
-        files.write_array(values, asked.output)
+        print(f"{asked.output}: {len(values)} predictions")
     return DONE
+
+
+def _new_rows(client: Client, asked: Namespace) -> dict[str, Any]:
+    """Return the new arrays by name; the columns of a table are those that the job's coefficients are named after."""
+    given = dict(map(files.named_array, asked.array))
+    if asked.groups is not None:
+        given["groups"] = files.array(asked.groups)
+    if asked.A is not None:
+        is_table = files.is_table(asked.A)
+        names = client.job(asked.job).result().names if is_table else []
+        given["A"] = files.columns(asked.A, names) if is_table else files.array(asked.A)
+    return given
 
 
 def verify(client: Client, asked: Namespace) -> int:

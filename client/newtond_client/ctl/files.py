@@ -37,33 +37,26 @@ def array(text: str) -> Any:
     return text if text.startswith("sha256:") else Path(text)
 
 
-def design(path: str, names: Sequence[str] = ()) -> Any:
-    """Return an array in a file; of a table the columns of these names, which hold numbers. Raises InvalidInput."""
-    if is_table(path):
-        return Encoding(tuple(Column(name) for name in names)).design(read_table(path))
+def columns(path: str, names: Sequence[str]) -> Canonical:
+    """Return the columns of these names, which hold numbers, of a table; raises InvalidInput."""
+    return Encoding(tuple(Column(name) for name in names)).design(read_table(path))
+
+
+def canonical_file(path: str, stem: Path) -> Path:
+    """Write the array in a file as .npy or .npz beside ``stem`` and return where; raises InvalidInput."""
+    array = canonical(_matrix(path), path)
+    target = stem.with_suffix(".npy" if array.format == "dense" else ".npz")
+    target.write_bytes(b"".join(array.body()))
+    return target
+
+
+def _matrix(path: str) -> Any:
     source = read_file(Path(path))
     if isinstance(source, Canonical):
         return source
     if source.media_type != MEDIA_TYPES[".mtx"]:
         raise InvalidInput(f"{path}: to be used here it is .mtx, .npz or .npy.")
     return needed("scipy.io", "to read Matrix Market files").mmread(path)
-
-
-def canonical_file(path: str, stem: Path) -> Path:
-    """Write the array in a file as .npy or .npz beside ``stem`` and return where; raises InvalidInput."""
-    array = canonical(design(path), path)
-    target = stem.with_suffix(".npy" if array.format == "dense" else ".npz")
-    target.write_bytes(b"".join(array.body()))
-    return target
-
-
-def vector(path: str) -> Any:
-    """Return the numbers (n,) of a dense array in a file; raises InvalidInput."""
-    source = design(path)
-    values = np.asarray(source.parts["data"] if isinstance(source, Canonical) else source)
-    if values.size != max(values.shape, default=0):
-        raise InvalidInput(f"{path} is no vector.")
-    return values.reshape(-1)
 
 
 def pair(text: str) -> tuple[str, Any]:

@@ -127,8 +127,13 @@ def _add_answers(add: Add) -> None:
     _add_output(result)
     predict = add("predict", commands.predict)
     predict.add_argument("job")
-    predict.add_argument("A", help="new rows: a file or an array id")
-    predict.add_argument("--groups", metavar="FILE", help="of softmax: the group of each row")
+    predict.add_argument("A", nargs="?", help="new rows: a file, a table or an array id")
+    predict.add_argument(
+        "--groups", metavar="FILE", help="of shares: the group of each row, a file or an array id"
+    )
+    predict.add_argument(
+        "--array", action="append", default=[], metavar="NAME=FILE", help="any other: A1=tokens.npy"
+    )
     predict.add_argument("--output", metavar="FILE", help=".npy or .csv; else they are printed")
     verify = add("verify", commands.verify)
     verify.add_argument("job")

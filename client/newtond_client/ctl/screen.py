@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from newtond_client.models import Job, TraceRecord
+from newtond_client.models import Job, Plan, TraceRecord
 from newtond_client.progress import Forecast, duration, measured, waiting
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -130,6 +130,22 @@ class Live:
             print(f"|gradient| {sparkline(self.gradients, 60)}")
         state = job["status"] + (f", {job['termination']}" if job.get("termination") else "")
         print(f"{job['id']}: {state}", flush=True)
+
+
+def plan_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Return what a plan says, a row a field that says something."""
+    said = {name: value for name, value in plan.items() if value not in (None, [], {})}
+    return [(name.replace("_", " "), _words(value)) for name, value in said.items()]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def catalogue_rows(problems: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
