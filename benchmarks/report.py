@@ -1,14 +1,14 @@
 """Results as Markdown: the bars and what was reached, a table an instance, the sweeps against the bandwidth.
 
-``python -m benchmarks.report`` writes docs/performance.md, and the sizing table of docs/operations.md, from
-benchmarks/results.
+``python -m benchmarks.report`` writes docs/performance.md, its picture (which README shows too) and the sizing table
+of docs/operations.md, from benchmarks/results.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import sizing
+from benchmarks import picture, sizing
 from benchmarks.bars import Bar, judged
 
 RESULTS = Path("benchmarks/results")
@@ -120,6 +120,7 @@ def page(results: dict[str, Result], others: dict[str, Result]) -> str:
     parts = [HEAD]
     if results:
         parts.append(measured_on(next(iter(results.values()))))
+        parts.append(f"![Seconds of newtond and its peers](images/{picture.PATH.name})\n\n{picture.CAPTION}")
     parts += [bars(results | others), "## Instances\n", *(table(result) for result in results.values())]
     for name, write in SECTIONS.items():
         if name in others:
@@ -147,6 +148,8 @@ def main() -> None:
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     others = {name: found.pop(name) for name in list(found) if "results" not in found[name]}
     PAGE.write_text(page(found, others))
+    if found:
+        picture.draw(found)
     sizing.main()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from benchmarks import sizing
+from benchmarks import picture, report, sizing
 from benchmarks.first_fit import ROOT, SERVER, STACK, Step, Walk, blocks, steps
 
 COMMANDS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -156,3 +156,25 @@ def test_a_snippet_that_fails_is_noticed(walk: Walk) -> None:
 
 def test_the_sizing_table_is_of_the_results() -> None:
     assert sizing.table(sizing.results()) in page("operations")
+
+
+def test_the_picture_of_the_races_is_shown_and_its_bytes_are_of_the_results_alone(tmp_path: Path) -> None:
+    results = {result["instance"]: result for result in sizing.results()}
+    drawn = [tmp_path / "once.svg", tmp_path / "again.svg"]
+    for path in drawn:
+        picture.draw(results, path)
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+    assert report.page(results, {}).count(f"](images/{picture.PATH.name})") == 1
+    assert str(picture.PATH) in (ROOT / "README.md").read_text()
+    assert (ROOT / picture.PATH).exists()
+
+
+def test_a_panel_has_newtond_and_its_fastest_peers_and_says_who_gave_up() -> None:
+    def row(adapter: str, seconds: float | None, error: str | None = None) -> dict[str, Any]:
+        return {"adapter": adapter, "seconds": seconds, "accuracy": 1e-9, "error": error}
+
+    peers = [row("slow", None, "no answer in 60 s"), row("broken", None, "singular"), row("fast", 1.0)]
+    race = picture.racers({"results": [row("newtond_exact", 0.1), row("newtond", 2.0), *peers]})
+    assert [each["adapter"] for each in race] == ["fast", "newtond", "slow"]
+    assert [picture.label(each) for each in race] == ["1 s to 1e-09", "2 s to 1e-09", "> 60 s"]
+    assert picture.racers({"results": peers}) == []
