@@ -29,7 +29,8 @@ Say = Callable[[str], None]
 LEFTOVERS_END_IN = 10.0
 VALKEY_LOADS_IN = 120.0
 API_STARTS_IN = 60.0
-WORKERS_CHECKPOINT_IN = 10.0
+ENDS_IN = 10.0
+API_CLEARS_UP_IN = 5.0
 WORKER_SETTLES_IN = 2.0
 VALKEY_ENDS_IN = 10.0
 
@@ -46,6 +47,12 @@ class UpSettings(BaseSettings):
     workers: Annotated[int, Field(ge=1)] = 1
     threads: Annotated[int, Field(ge=1)] | None = None
     allow_anonymous_from_anywhere: bool = False
+    drain_seconds: Annotated[float, Field(ge=0)] = 0.0
+    shutdown_seconds: Annotated[float, Field(gt=0)] = 5.0
+
+    def ends_in(self) -> float:
+        """Return the seconds that API and workers get to end: the API leaves in order, as long as that may take."""
+        return max(ENDS_IN, self.drain_seconds + self.shutdown_seconds + API_CLEARS_UP_IN)
 
     def threads_each(self) -> int:
         """Return the threads of one worker: as set, or its share of the cores."""
@@ -71,7 +78,7 @@ def run(settings: UpSettings, say: Say) -> None:
             address = stack.enter_context(valkey.socket_directory(data / "valkey.socket.json"))
             url = f"unix://{address}"
             children.append(valkey_child(data, address, lock))
-        stack.callback(stop_all, children, wakeups, say)
+        stack.callback(stop_all, children, settings.ends_in(), wakeups, say)
         if children:
             start_valkey(children[0], address, wakeups)
         children += programs(environment(settings, port, data, url), settings.workers, lock)
@@ -270,14 +277,14 @@ def banner(settings: UpSettings, port: int, data: Path) -> str:
     )
 
 
-def stop_all(children: list[Child], wakeups: Wakeups, say: Say) -> None:
+def stop_all(children: list[Child], patience: float, wakeups: Wakeups, say: Say) -> None:
     """Stop the workers and the API, then Valkey; a second signal to stop hurries."""
     told = max(wakeups.stops, 1)
     running = [child for child in children if child.running()]
     if running:
         say("stopping: the workers checkpoint and hand their jobs back")
-    for members, patience in (
-        ([child for child in running if child.name != "valkey"], WORKERS_CHECKPOINT_IN),
+    for members, seconds in (
+        ([child for child in running if child.name != "valkey"], patience),
         ([child for child in running if child.name == "valkey"], VALKEY_ENDS_IN),
     ):
-        stop(members, patience, lambda: wakeups.stops > told, wakeups)
+        stop(members, seconds, lambda: wakeups.stops > told, wakeups)

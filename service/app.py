@@ -8,6 +8,7 @@ from fastapi import FastAPI
 import newtond
 from service.backend import running
 from service.body_limit import BodyLimit
+from service.departure import Departure
 from service.errors import handle_errors
 from service.logs import configure_logs
 from service.metrics import Metrics
@@ -44,15 +45,18 @@ ROUTERS = (
 )
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
-    """Return the service as an ASGI app; settings come from the environment (NEWTOND_*) unless given."""
+def create_app(settings: ServiceSettings | None = None, departure: Departure | None = None) -> FastAPI:
+    """Return the service as an ASGI app; settings come from the environment (NEWTOND_*) unless given.
+
+    A server that tells when it leaves does so by ``departure``.
+    """
     settings = settings or ServiceSettings()
     configure_logs(settings.log_level)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, metrics) as app.state.house:
+        async with running(settings, metrics, departure or Departure()) as app.state.house:
             yield
 
     app = FastAPI(

@@ -22,6 +22,7 @@ from newtond.store.tenant import Tenant
 from service import upload
 from service.auth import Door, Key, needed_scope
 from service.deletions import Deletions
+from service.departure import Departure
 from service.formats.limits import FormatLimits
 from service.formats.sandbox import Sandbox
 from service.metrics import JobCensus, Metrics
@@ -42,6 +43,7 @@ class House:
     metrics: Metrics
     quotas: Quotas
     door: Door
+    departure: Departure
     incoming: Path
 
     def share(self, tenant: str) -> "Backend":
@@ -113,6 +115,10 @@ class Backend:
         return self.house.quotas
 
     @property
+    def departure(self) -> Departure:
+        return self.house.departure
+
+    @property
     def incoming(self) -> Path:
         return self.house.incoming
 
@@ -152,7 +158,7 @@ def backend(request: Request, key: Key = None) -> Backend:
     return shared.share(caller.tenant)
 
 
-def open_house(settings: ServiceSettings, metrics: Metrics) -> House:
+def open_house(settings: ServiceSettings, metrics: Metrics, departure: Departure) -> House:
     """Open the stores under the data directory; raises SetupError or OSError where it is not for us."""
     root = settings.data_dir.resolve()
     data = DataDirectory(root)
@@ -169,6 +175,7 @@ def open_house(settings: ServiceSettings, metrics: Metrics) -> House:
         metrics=metrics,
         quotas=Quotas(settings),
         door=open_door(settings),
+        departure=departure,
         incoming=incoming,
     )
 
@@ -195,9 +202,9 @@ def format_limits(settings: ServiceSettings) -> FormatLimits:
 
 
 @asynccontextmanager
-async def running(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[House]:
+async def running(settings: ServiceSettings, metrics: Metrics, departure: Departure) -> AsyncIterator[House]:
     """Open a house, keep it reconciled, and close it."""
-    opened = await to_thread.run_sync(open_house, settings, metrics)
+    opened = await to_thread.run_sync(open_house, settings, metrics, departure)
     for share in opened.shares():
         share.arrays.sweep()
     opened.sandbox.start()

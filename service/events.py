@@ -1,6 +1,5 @@
 """A trace as server-sent events: what has happened, then what happens, always closed by the event ``end``."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -18,8 +17,8 @@ SHARE = 20.0
 async def event_stream(backend: Backend, job_id: str, after: int | None) -> AsyncIterator[str]:
     """Yield the records past iteration ``after`` as they come, their iteration as event id, then ``end``.
 
-    ``end`` says that nothing more will come; a connection that breaks without it is to be taken up again
-    with Last-Event-ID.
+    ``end`` says that nothing more will come; a connection that breaks or ends without it, as it does where the
+    service is about to leave, is to be taken up again with Last-Event-ID.
     """
     yield "retry: 1000\n\n"
     heard = time.monotonic()
@@ -38,11 +37,15 @@ async def event_stream(backend: Backend, job_id: str, after: int | None) -> Asyn
         if finished:
             yield await _end(backend, job_id)
             return
+        if backend.departure.closing:
+            yield ": leaving\n\n"
+            return
         if time.monotonic() - heard > backend.settings.keep_alive_seconds:
             yield ": keep-alive\n\n"
             heard = time.monotonic()
         # A look may cost a small share of the time only, however long the trace is.
-        await asyncio.sleep(min(max(SHARE * (time.monotonic() - began), SHORTEST_PAUSE), LONGEST_PAUSE))
+        pause = max(SHARE * (time.monotonic() - began), SHORTEST_PAUSE)
+        await backend.departure.pause(min(pause, LONGEST_PAUSE))
 
 
 async def _end(backend: Backend, job_id: str) -> str:

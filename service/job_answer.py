@@ -16,7 +16,7 @@ from service.waiting import wait_finished
 
 async def job_answer(backend: Backend, accepted: Accepted, wait: float | None) -> Response:
     """Wait as was preferred; 200 with the finished job, else 202."""
-    await wait_finished(backend.jobs, accepted.job_id, wait or 0.0)
+    await wait_finished(backend, accepted.job_id, wait or 0.0)
     job = await to_thread.run_sync(job_resource, backend, accepted.job_id)
     return answer(job, f"/jobs/{job.id}", wait, done=job.finished_at is not None)
 

@@ -86,7 +86,12 @@ class ServiceSettings(BaseSettings):
     keep_alive_seconds: Annotated[
         Seconds, Field(description="how often a silent event stream is heard of")
     ] = 15.0
-    shutdown_seconds: Annotated[Seconds, Field(description="how long open requests get to end")] = 5.0
+    drain_seconds: Annotated[
+        float, Field(ge=0, description="how long /readyz says 503 before a stopped service stops listening")
+    ] = 0.0
+    shutdown_seconds: Annotated[
+        Seconds, Field(description="how long open requests get to end after that")
+    ] = 5.0
     header_seconds: Annotated[Seconds, Field(description="how long a request's head may take; then 408")] = (
         15.0
     )

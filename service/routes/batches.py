@@ -95,7 +95,7 @@ async def _awaited(backend: Backend, batch_id: str, wait: float | None) -> Batch
     async def look() -> bool:
         return await to_thread.run_sync(has_finished, backend, batch)
 
-    await poll(look, bool, wait or 0.0)
+    await poll(look, bool, wait or 0.0, backend.departure)
     return await to_thread.run_sync(batch_resource, backend, batch_id)
 
 

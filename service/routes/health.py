@@ -61,10 +61,12 @@ async def livez() -> Health:
 
 @router.get(
     "/readyz",
-    summary="Whether work could be taken now: Redis answers, the data directory is writable and has room",
+    summary="Whether work could be taken now: Redis answers, there is room on disk, the service does not leave",
     responses=problems(503),
 )
 def readyz(house: TheHouse) -> Health:
+    if house.departure.draining:
+        raise Unavailable("Not ready: draining, the service is about to end.", source={"check": "draining"})
     checks: dict[str, Callable[[], None]] = {
         "redis": house.queue.ping,
         "data_directory": lambda: check_writable(house.incoming),

@@ -68,9 +68,9 @@ async def _awaited(backend: Backend, job_id: str, wait: float | None, known: str
     if wait is None:
         return await look()
     if known is None:
-        await wait_finished(backend.jobs, job_id, wait)
+        await wait_finished(backend, job_id, wait)
         return await look()
-    return await poll(look, settled, wait)
+    return await poll(look, settled, wait, backend.departure)
 
 
 @router.post(

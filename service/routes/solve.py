@@ -97,7 +97,7 @@ async def _answer(backend: Backend, accepted: Accepted, wait: float | None) -> R
     plans = accepted.task == "plan"
     if not plans:
         return await job_answer(backend, accepted, wait)
-    await wait_finished(backend.jobs, accepted.job_id, backend.settings.plan_seconds)
+    await wait_finished(backend, accepted.job_id, backend.settings.plan_seconds)
     finished = await to_thread.run_sync(backend.jobs.finished, accepted.job_id)
     if finished is not None and finished.plan is not None:
         return answer(finished.plan, f"/jobs/{accepted.job_id}", wait, done=True)

@@ -133,3 +133,15 @@ def test_workers_are_restarted_one_by_one_and_the_api_is_not(
     assert up.child("service").pid == api
     none = subprocess.run([*command, tmp_path / "nowhere"], capture_output=True, text=True)
     assert (none.returncode, none.stderr.startswith("newtond: no `newtond up` runs on")) == (1, True)
+
+
+def test_the_api_is_given_the_time_that_it_was_told_to_leave_in(start: Callable[..., Up]) -> None:
+    up = start(NEWTOND_DRAIN_SECONDS="12", NEWTOND_SHUTDOWN_SECONDS="1")
+    url = up.url()
+    up.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    while time.monotonic() < began + 11:
+        time.sleep(0.5)
+        answer = httpx.get(f"{url}/readyz")
+    assert answer.json()["source"] == {"check": "draining"}
+    assert up.process.wait(timeout=20) == 0
