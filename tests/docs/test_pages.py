@@ -16,6 +16,7 @@ import scipy.sparse
 
 from benchmarks import picture, report, sizing
 from benchmarks.first_fit import ROOT, SERVER, STACK, Step, Walk, blocks, steps
+from tests.client import test_docs
 
 COMMANDS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
@@ -28,7 +29,10 @@ def python(name: str) -> str:
     return "\n".join(text for language, text in blocks(page(name)) if language == "python")
 
 
-@pytest.mark.parametrize("name", ["choosing", "certificate"])
+PYTHON = ("choosing", "certificate")
+
+
+@pytest.mark.parametrize("name", PYTHON)
 def test_the_python_of_a_page(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", python(name)]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
@@ -125,6 +129,29 @@ def test_the_commands_of_operations(walk: Walk) -> None:
     assert (walk.directory / "restored" / "format").exists()
 
 
+def test_the_commands_of_the_api(walk: Walk) -> None:
+    found = steps(page("api"))
+    said = {step.title: said for step, said in served(walk, Step("up", [(SERVER, "newtond up")]), found)}
+    assert list(said) == [
+        "Arrays first, then a solve",
+        "Start where another job ended",
+        "Predict",
+        "Batches",
+        "Tags",
+    ]
+    ids = {name: (walk.directory / f"{name}.id").read_text().strip() for name in ("A", "b", "job")}
+    started = json.loads(said["Start where another job ended"])
+    assert started["converged"]
+    assert started["inputs"].keys() == {"A", "b", "warm_start"}
+    head, *rows = said["Predict"].split()
+    assert head == "row,prediction"
+    twelfth, thirteenth = (float(row.partition(",")[2]) for row in rows)
+    assert 76.212 < twelfth < thirteenth
+    batch = json.loads(said["Batches"])
+    assert batch["counts"] == {"succeeded": 3}
+    assert [job["id"] for job in json.loads(said["Tags"])["jobs"]] == [ids["job"]]
+
+
 def test_the_commands_of_the_readme(walk: Walk) -> None:
     """Those by curl, on a small matrix in the place of the demo's."""
     generator = np.random.default_rng(0)
@@ -142,11 +169,60 @@ def test_the_commands_of_the_readme(walk: Walk) -> None:
     assert json.loads(said.splitlines()[-1])["status"] == "succeeded"
 
 
-def test_every_block_says_how_it_is_run() -> None:
-    """A fence without a language, or with one that nothing runs, would be a snippet that nobody tries."""
-    for name in ("start", "choosing", "certificate", "operations"):
-        fences = re.findall(r"^```(.*)$", page(name), re.MULTILINE)[::2]
-        assert set(fences) <= {"console", "python", SERVER, STACK, "text"}, name
+TRIED = {
+    "README.md": {"console"},
+    "docs/start.md": {"console", "python"},
+    "docs/operations.md": {"console"},
+    "docs/api.md": {"console"},
+    **{f"docs/{name}.md": {"python"} for name in PYTHON},
+    **{f"docs/maths/{name}.md": {"python"} for name in WORKED},
+    **{name: {"python"} for name in test_docs.PAGES},
+    test_docs.PAGES[0]: {"python", "console"},
+}
+NOT_TRIED = {
+    ("README.md", "make demo"): "`make` is CI's",
+    ("docs/start.md", "docker-compose up"): "needs Docker: python -m benchmarks.first_fit --compose runs it",
+    ("docs/operations.md", "docker-compose run"): "needs Docker",
+}
+DRAWINGS = {"docs/architecture.md": {"", "text"}, "docs/certificate.md": {"text"}}
+FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*)\n((?:.*\n)*?) *\1 *$", re.MULTILINE)
+
+
+def shown() -> Iterator[tuple[str, str, str]]:
+    """Yield every fenced block of every page: page, language, text."""
+    for path in [ROOT / "README.md", ROOT / "client/README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for _, language, text in FENCE.findall(path.read_text()):
+            yield path.relative_to(ROOT).as_posix(), language, text
+
+
+def is_tried(name: str, language: str, text: str) -> bool:
+    """Whether a test runs a block."""
+    if language == "json":  # requests: tests/service/test_pages_of_maths.py sends them
+        return name.startswith("docs/maths/")
+    if language == SERVER:
+        return text.split()[-2:] in (["newtond", "up"], [".venv/bin/newtond", "up"])
+    return language in TRIED.get(name, ())
+
+
+def is_no_program(name: str, language: str) -> bool:
+    return language == "{toctree}" or language in DRAWINGS.get(name, ())
+
+
+def test_every_snippet_is_run_or_named() -> None:
+    """A new page with snippets, and a fence that nothing runs, would be something that nobody tries."""
+    untried = [
+        (name, text)
+        for name, language, text in shown()
+        if not is_tried(name, language, text) and not is_no_program(name, language)
+    ]
+    unnamed = [
+        (name, text)
+        for name, text in untried
+        if not any(name == page and text.startswith(start) for page, start in NOT_TRIED)
+    ]
+    assert unnamed == []
+    assert len(untried) == len(NOT_TRIED)
+    assert TRIED.keys() <= {name for name, _, _ in shown()}
 
 
 def test_a_snippet_that_fails_is_noticed(walk: Walk) -> None:

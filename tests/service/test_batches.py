@@ -1,10 +1,13 @@
 """Batches by HTTP: all or nothing, each member an ordinary job, a path that goes on from answer to answer."""
 
+import io
+from datetime import datetime
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import scipy.sparse
 
 from tests.service.conftest import Service, example, finish, npy, refusal, running_service
 
@@ -52,6 +55,26 @@ def test_a_path_goes_on_from_answer_to_answer(working: httpx.Client, path: dict[
         assert (job["iteration"], job["loss"]) == (member["iterations"], member["loss"])
         assert (job["batch"], job["links"]["batch"]) == (path["id"], f"/batches/{path['id']}")
         start = {"warm_start": {"job": alone["id"]}}
+
+
+def test_what_is_counted_of_a_sparse_A_is_counted_once(
+    working: httpx.Client, working_service: Service
+) -> None:
+    """The file beside A is the first member's to the end: another count would have put another in its place."""
+    sparse = scipy.sparse.random_array((3000, 100), density=0.4, rng=np.random.default_rng(5), format="csr")
+    body = io.BytesIO()
+    scipy.sparse.save_npz(body, sparse)
+    headers = {"Content-Type": "application/x-npz"}
+    A = working.post("/arrays", content=body.getvalue(), headers=headers).json()["id"]
+    solve = {"problem": {"kind": "least_squares"}, "A": A, "b": list(map(float, sparse.sum(axis=1)))}
+    batch = ended(
+        working, working.post("/batches", json={"solve": solve, "ridges": [*RIDGES, 0.01]}, headers=WAIT)
+    )
+    assert batch["counts"] == {"succeeded": 4}
+    folder = working_service.data_dir / "arrays" / A.removeprefix("sha256:")
+    kept = (folder / "prepared-1.npz").stat().st_mtime
+    finished = [working.get(f"/jobs/{member['job_id']}").json()["finished_at"] for member in batch["members"]]
+    assert kept < datetime.fromisoformat(finished[0]).timestamp()
 
 
 def test_members_are_listed_by_the_tag_of_the_batch(working: httpx.Client, path: dict[str, Any]) -> None:
