@@ -155,11 +155,14 @@ def measure(here: Place, k: int, note: str) -> Iteration:
 
 
 def _direction(here: Place, memory: Memory, rule: StoppingRule) -> tuple[Direction, Memory]:
-    """Return the step of this iteration; where damping alone makes it small, the undamped one."""
+    """Return the step of this iteration: the undamped one where that is small too, which ends the descent."""
     direction, memory = _damped(here, memory)
     if memory.damping == 0.0 or direction.decrement > _threshold(rule, here):
         return direction, memory
-    return _damped(here, replace(memory, damping=0.0))
+    undamped, bare = _damped(here, replace(memory, damping=0.0))
+    # a longer step is not taken for it: the damping is there because one has failed
+    ends = bare.damping == 0.0 and undamped.decrement <= _threshold(rule, here)
+    return (undamped, bare) if ends else (direction, memory)
 
 
 def _damped(here: Place, memory: Memory) -> tuple[Direction, Memory]:
