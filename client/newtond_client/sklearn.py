@@ -22,14 +22,14 @@ from sklearn.base import BaseEstimator, RegressorMixin  # noqa: E402
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data  # noqa: E402
 
 SPARSE = ("csr", "csc", "coo")
-_clients: dict[tuple[int, str | None], Client] = {}
+_clients: dict[tuple[int, str], Client] = {}
 
 
 def shared_client(url: str | None) -> Client:
     """Return this process's client of a server: its connections and what it knows to be uploaded are shared."""
-    place = (os.getpid(), url)
+    place = (os.getpid(), url or embedded.server_url())  # an own server that was stopped is started anew
     if place not in _clients:
-        _clients[place] = Client(url or embedded.server_url(), progress=False)
+        _clients[place] = Client(place[1], progress=False)
     return _clients[place]
 
 

@@ -126,7 +126,7 @@ HERE = """() => {
 }"""
 
 
-@pytest.mark.parametrize("path", ["/pages/jobs/{0}", "/pages/solve", "/pages/compare?job={0}&job={1}"])
+@pytest.mark.parametrize("path", PATHS)
 def test_every_control_is_reached_by_tab_and_seen(
     site: Site, open_page: OpenPage, jobs: list[str], path: str
 ) -> None:

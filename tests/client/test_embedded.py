@@ -12,8 +12,9 @@ import numpy as np
 import psutil
 import pytest
 from newtond_client import Client, embedded, errors
+from newtond_client.sklearn import SketchedLeastSquares
 
-from tests.client.conftest import data
+from tests.client.conftest import count, data
 from tests.conftest import WaitUntil
 
 HOLDER = """
@@ -83,6 +84,25 @@ def test_it_solves_and_starts_again_after_a_stop() -> None:
     finally:
         embedded.stop()
     assert urls[0].startswith("http://127.0.0.1:")
+
+
+def test_estimators_without_a_url_start_one_and_share_it() -> None:
+    A, b, _ = data(50, 3)
+    embedded.stop()
+    try:
+        models = [SketchedLeastSquares().fit(A, b), SketchedLeastSquares(ridge=1.0).fit(A, b)]
+        first = embedded.server_url()
+        with Client(progress=False) as client:
+            assert client.url == first
+            assert {job["id"] for job in client.jobs()} == {model.job_id_ for model in models}
+        assert (count(first, "POST", "/solve"), count(first, "POST", "/arrays")) == (2, 2)
+        embedded.stop()
+        again = SketchedLeastSquares().fit(A, b)
+        with Client(progress=False) as client:
+            assert [job["id"] for job in client.jobs()] == [again.job_id_]
+        assert again.coef_.tolist() == models[0].coef_.tolist()
+    finally:
+        embedded.stop()
 
 
 def test_where_newtond_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

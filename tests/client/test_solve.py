@@ -1,7 +1,10 @@
 """From Python to a fit, over a real server: what goes in, what comes out, what is sent only once."""
 
 import asyncio
+import html
 import math
+import re
+import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +90,39 @@ def test_a_table_keeps_its_names(client: Client) -> None:
     with pytest.raises(errors.InvalidInput, match=r"has the shape \(300, 6\); the fit has 3 columns"):
         fit.predict(A[:300])
     assert "<td>shop=north</td>" in fit._repr_html_()
+
+
+def test_what_a_notebook_shows(client: Client) -> None:
+    table = pd.DataFrame({"a <b>": A[:, 0], "c": A[:, 1]})
+    with pytest.warns(errors.NotConverged):
+        fit = client.solve("hyperbolic", table, B, function="exp", intercept=True, max_iterations=1)
+    shown = fit._repr_html_()
+    rows = dict(re.findall("<tr><td>(.*?)</td><td>(.*?)</td></tr>", shown))
+    assert rows == {html.escape(name): f"{value:.6g}" for name, value in fit.coefficients.items()}
+    assert "a &lt;b&gt;" in rows
+    assert f"<b>hyperbolic</b> <code>{fit.id}</code>: max_iterations after 1 iterations" in shown
+    assert f"loss {fit.loss:.6g}, |gradient| {fit.result['gradient_norm']:.6g}" in shown
+    assert re.findall("<li>([^<]*)</li>", shown) == [
+        html.escape(said) for said in fit.certificate["statements"]
+    ]
+    assert re.findall("<li><b>(.*?)</b></li>", shown) == [html.escape(said) for said in fit.warnings]
+    xml.etree.ElementTree.fromstring(shown)
+
+
+def test_what_a_picture_shows(client: Client, tmp_path: Path) -> None:
+    fit = client.solve("hyperbolic", A, B, function="exp")
+    figure = fit.plot(tmp_path / "fit.png")
+    loss, gradient = figure.axes
+    steps, above = loss.lines[0].get_data()
+    assert steps.tolist() == fit.trace["iteration"].tolist()
+    expected = fit.trace["loss"] - fit.trace["loss"].min()
+    assert np.nan_to_num(above).tolist() == expected.tolist()
+    assert gradient.lines[0].get_ydata().tolist() == fit.trace["gradient_norm"].tolist()
+    assert (loss.get_yscale(), gradient.get_yscale()) == ("log", "log")
+    assert loss.get_ylabel() == f"loss − {fit.trace['loss'].min():.6g}"
+    assert gradient.get_ylabel() == "‖gradient‖"
+    assert loss.get_title() == f"hyperbolic: converged after {fit.result['iterations']} iterations"
+    assert (tmp_path / "fit.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 def test_shares_in_groups(client: Client) -> None:
