@@ -392,25 +392,6 @@ def sampled_first(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Solv
     return spec_of(arrays, {"max_iterations": 30}, starts=3, **options), arrays
 
 
-@pytest.mark.parametrize("options", [{}, {"target": "map"}], ids=["output", "map"])
-def test_many_queries_are_met_by_a_sample_of_them_first(
-    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec, arrays = sampled_first(monkeypatch, **options)
-    assert "each on 50 rows" in engine.plan(spec, arrays).start
-    whole = list(engine.steps(spec, arrays))
-    notes = [step.record.note or "" for step in whole]
-    assert "on 50 rows" in notes[0]
-    assert any("on 50 rows" not in note for note in notes)
-    assert whole[-1].termination == "converged"
-    certificate = engine.certify(spec, arrays, engine.solution(spec, arrays, whole[-1].state))
-    assert certificate.relative_gradient_norm < 1e-7
-    for k in range(0, len(whole) - 1, 4):
-        kept = whole[k].state
-        copy = State(kept.iteration, {n: a.copy() for n, a in kept.arrays.items()}, dict(kept.scalars))
-        assert bits(list(engine.steps(spec, arrays, 2, copy))) == bits(whole[k + 1 :])
-
-
 def test_of_many_unknowns_and_rows_all_starts_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
     spec, arrays = sampled_first(monkeypatch)
     assert engine.plan(spec, arrays).start.startswith(
