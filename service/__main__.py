@@ -14,6 +14,7 @@ from service.app import create_app
 from service.backend import open_door
 from service.connection import PatientProtocol
 from service.departure import Departure
+from service.neighbours import Neighbours
 from service.server import DepartingServer
 from service.settings import ServiceSettings
 
@@ -33,8 +34,7 @@ def main() -> None:
 
 
 def _server(settings: ServiceSettings) -> DepartingServer:
-    PatientProtocol.header_seconds = settings.header_seconds
-    PatientProtocol.most_connections = settings.connections
+    PatientProtocol.settings, PatientProtocol.neighbours = settings, Neighbours()
     departure = Departure()
     config = uvicorn.Config(
         partial(create_app, settings, departure),

@@ -1,4 +1,4 @@
-"""A connection that is not waited for without end: uvicorn's own, with a clock on each request's head."""
+"""A connection that is not waited for without end: uvicorn's own, with clocks on what comes and on what goes."""
 
 import asyncio
 from http import HTTPStatus
@@ -7,9 +7,12 @@ from typing import ClassVar, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from newtond.contract.errors import MalformedRequest, NewtondError, RequestTimeout, Unavailable
+from newtond.contract.errors import MalformedRequest, NewtondError, QuotaExceeded, RequestTimeout, Unavailable
 from service.errors import error_response
 from service.lingering import LingeringTransport
+from service.neighbours import Neighbours
+from service.outflow import Outflow
+from service.settings import ServiceSettings
 
 PIECE = 1 << 16
 """h11 copies what it is given several times over, which costs a third where it stays in the cache."""
@@ -19,11 +22,13 @@ class PatientProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it; a head that does not come whole in time is a 408 and the end.
 
     The clock starts when a connection opens and at the first byte of every later request, and is not
-    wound again by another byte (the attack called slow loris).
+    wound again by another byte (the attack called slow loris). A caller that does not read its answer is cut off.
     """
 
-    header_seconds: ClassVar[float]
-    most_connections: ClassVar[int]
+    settings: ClassVar[ServiceSettings]
+    neighbours: ClassVar[Neighbours]
+    _address: str | None = None
+    _outflow: Outflow
     _clock: asyncio.TimerHandle | None = None
     _line: LingeringTransport
 
@@ -31,10 +36,22 @@ class PatientProtocol(H11Protocol):
         """Start the clock, or turn away a connection too many."""
         self._line = LingeringTransport(transport, self.loop, self._may_be_sending)
         super().connection_made(cast(asyncio.Transport, self._line))
-        if len(self.connections) > self.most_connections:
-            self._refuse(Unavailable("Too many connections are open; try again later."))
+        settings = self.settings
+        self._outflow = Outflow(transport, self.loop, settings.answer_seconds, settings.body_bytes_per_second)
+        try:
+            self._enter()
+        except NewtondError as error:
+            self._refuse(error)
         else:
             self._start_clock()
+
+    def _enter(self) -> None:
+        self._address = self.client[0] if self.client else None
+        held = self.neighbours.enter(self._address) if self._address else 0
+        if len(self.connections) > self.settings.connections:
+            raise Unavailable("Too many connections are open; try again later.")
+        if held > (most := self.settings.address_connections):
+            raise QuotaExceeded(f"{most} connections of this address are open.", source={"limit": most})
 
     def data_received(self, data: bytes) -> None:
         """Start the clock at the first byte of a head, stop it at the last."""
@@ -47,9 +64,22 @@ class PatientProtocol(H11Protocol):
                 self._stop_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._stop_clock()
+        self._outflow.stop()
+        if self._address:
+            self.neighbours.leave(self._address)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start the clock of what goes."""
+        self._outflow.wait()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Stop the clock of what goes."""
+        self._outflow.stop()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Say what is no HTTP in our own form."""
@@ -57,7 +87,7 @@ class PatientProtocol(H11Protocol):
 
     def _start_clock(self) -> None:
         if self._clock is None and self.conn.their_state is h11.IDLE:
-            self._clock = self.loop.call_later(self.header_seconds, self._time_out)
+            self._clock = self.loop.call_later(self.settings.header_seconds, self._time_out)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:

@@ -98,8 +98,16 @@ class ServiceSettings(BaseSettings):
     body_seconds: Annotated[
         Seconds, Field(description="how long a body may stall in all, past its bytes' due time; then 408")
     ] = 30.0
-    body_bytes_per_second: Annotated[Count, Field(description="the speed that a body must come at")] = 1000
+    body_bytes_per_second: Annotated[
+        Count, Field(description="the speed that a body must come at, and an answer be taken at")
+    ] = 1000
+    answer_seconds: Annotated[
+        Seconds, Field(description="how long an answer may be taken more slowly; then the connection is cut")
+    ] = 30.0
     connections: Annotated[Count, Field(description="open connections; more are closed at once")] = 1000
+    address_connections: Annotated[
+        Count, Field(description="open connections of one address (IPv6: /64); more are closed at once")
+    ] = 500
 
     @property
     def reached_as(self) -> str:

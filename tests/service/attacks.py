@@ -6,11 +6,12 @@ An attack returns what the service answered, in words that are the same at every
 import gzip
 import io
 import json
+import select
 import socket
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,14 @@ from tests.service.conftest import Service, example, npy, running_service, runni
 
 TARGET = Path("docs") / "security.md"
 NPY, MTX, NPZ = "application/x-npy", "text/x-matrix-market", "application/x-npz"
-BOUNDS = {"header_seconds": 1.0, "body_seconds": 1.0, "body_bytes_per_second": 1_000_000, "tenant_streams": 2}
+BOUNDS = {
+    "header_seconds": 1.0,
+    "body_seconds": 1.0,
+    "answer_seconds": 1.0,
+    "body_bytes_per_second": 1_000_000,
+    "address_connections": 50,
+    "tenant_streams": 2,
+}
 
 
 @dataclass
@@ -223,6 +231,48 @@ def streams(ground: Ground) -> str:
         return said(third)
 
 
+@attack("slowness", "ten large answers are asked for, none is read")
+def unread(ground: Ground) -> str:
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.settimeout(20)
+        line.connect(("127.0.0.1", ground.service.port))
+        line.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 10)
+        broken = select.poll()
+        broken.register(line, select.POLLHUP)
+        return "cut off" if broken.poll(10_000) else "waited for"
+
+
+@attack("slowness", "60 connections of one address, which may hold 50")
+def crowd(ground: Ground) -> str:
+    with ExitStack() as stack:
+        place = ("127.0.0.1", ground.service.port)
+        lines = [stack.enter_context(socket.create_connection(place, timeout=20)) for _ in range(60)]
+        near = httpx.HTTPTransport(local_address="127.0.0.2")
+        other = stack.enter_context(httpx.Client(base_url=ground.service.url, transport=near))
+        assert other.get("/livez").is_success
+        return f"{lines[-1].recv(65536).split()[1].decode()}; another address is served"
+
+
+@attack("slowness", "a stop held up by an event stream, a long poll and an upload that drips")
+def held_up(ground: Ground) -> str:
+    root = ground.service.data_dir.parents[1] / "held-up"
+    with running_service(root, ground.valkey.url, shutdown_seconds=1.0) as service, ExitStack() as stack:
+        job = f"/jobs/{submit(stack.enter_context(service.client()))['id']}"
+        asked = [
+            f"GET {job}/trace HTTP/1.1\r\nAccept: text/event-stream\r\n",
+            f"GET {job} HTTP/1.1\r\nPrefer: wait=60\r\n",
+            "POST /arrays HTTP/1.1\r\nContent-Length: 9\r\n",
+        ]
+        for head in asked:
+            line = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            line.sendall(f"{head}Host: localhost\r\n\r\n".encode())
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert service.stop() == 0
+        return "stopped in time" if time.monotonic() - began < 15 else "stopped late"
+
+
 @attack("size", "Content-Length of 10 TB")
 def announced(ground: Ground) -> str:
     key = ground.acme.headers["authorization"]
@@ -344,8 +394,9 @@ Each row is an attack that `tests/service/attacks.py` runs against a real servic
 
 What is behind the answers: keys are 256 random bits, kept as digests and compared in constant time; a tenant has
 folders of its own, and nothing is looked up outside of them; uploads are read in a child process with hard limits;
-no file name, path or URL of a caller is used; heads, bodies and event streams have clocks and bounds. Without keys the
-service listens on loopback alone and answers no page of another site. [operations.md](operations.md) has the settings.
+no file name, path or URL of a caller is used; heads, bodies, answers and event streams have clocks and bounds. Without
+keys the service listens on loopback alone and answers no page of another site. [operations.md](operations.md) has the
+settings.
 
 | | attack | answer |
 |---|---|---|

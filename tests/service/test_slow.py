@@ -1,7 +1,9 @@
 """Callers that are slow, leave, or speak no HTTP: each is answered or left in bounded time, and costs little."""
 
 import json
+import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +11,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.neighbours import Neighbours
 from tests.conftest import _wait_until
 from tests.service.conftest import Service, running_service
 
-PATIENCE = {"header_seconds": 1.0, "body_seconds": 1.0, "body_bytes_per_second": 1_000_000, "connections": 20}
+PATIENCE = {
+    "header_seconds": 1.0,
+    "body_seconds": 1.0,
+    "answer_seconds": 1.0,
+    "body_bytes_per_second": 20_000,
+    "connections": 20,
+    "address_connections": 15,
+}
+
+
+ASKED = 6
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +157,93 @@ def test_a_head_that_means_two_things(line: socket.socket, head: bytes) -> None:
     assert answer(line)[0] in (400, 501)
 
 
+def connect(service: Service, count: int, address: str = "127.0.0.1") -> list[socket.socket]:
+    """Open connections from an address of this machine."""
+    target, source = ("127.0.0.1", service.port), (address, 0)
+    return [socket.create_connection(target, timeout=15, source_address=source) for _ in range(count)]
+
+
+def get_from(service: Service, address: str) -> httpx.Response:
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
+        return client.get(f"{service.url}/livez")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address")
 def test_connections_have_a_bound_and_come_free(hurried: Service) -> None:
-    lines = [socket.create_connection(("127.0.0.1", hurried.port), timeout=15) for _ in range(30)]
+    lines = connect(hurried, 15) + connect(hurried, 15, "127.0.0.2")
     statuses = [answer(line)[0] for line in lines]
     assert statuses.count(503) >= 10
     assert statuses.count(408) + statuses.count(503) == 30
     for each in lines:
         each.close()
     assert httpx.get(f"{hurried.url}/livez").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address")
+def test_one_address_cannot_take_all_connections(hurried: Service) -> None:
+    lines = connect(hurried, 18)
+    assert get_from(hurried, "127.0.0.2").status_code == 200
+    answers = [answer(line) for line in lines]
+    assert {status for status, _ in answers} == {408, 429}
+    refused = [problem for status, problem in answers if status == 429]
+    assert len(refused) == 3
+    assert refused[0]["type"] == "urn:newtond:error:quota-exceeded"
+    assert refused[0]["source"] == {"limit": 15}
+    for each in lines:
+        each.close()
+    _wait_until(lambda: httpx.get(f"{hurried.url}/livez").status_code == 200, 5)
+
+
+def ask_for_much(service: Service) -> tuple[socket.socket, int]:
+    """Ask for more than the line holds, and return how many bytes are to come after the first head."""
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.settimeout(15)
+    line.connect(("127.0.0.1", service.port))
+    line.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * ASKED)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += line.recv(1)
+    body = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
+    return line, ASKED * (len(head) + body) - len(head)
+
+
+def read(line: socket.socket, pause: float = 0.0, piece: int = 4096, seconds: float = 60.0) -> int:
+    """Read a piece at a time, to the end or for so long, and return how many bytes came."""
+    deadline, taken = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline and (chunk := line.recv(piece)):
+        taken += len(chunk)
+        time.sleep(pause)
+    return taken
+
+
+def test_who_reads_nothing_is_cut_off(hurried: Service) -> None:
+    line, _ = ask_for_much(hurried)
+    with line:
+        time.sleep(4)
+        with pytest.raises(ConnectionResetError):
+            read(line)
+
+
+def test_who_reads_hardly_anything_is_cut_off(hurried: Service) -> None:
+    line, _ = ask_for_much(hurried)
+    with line:
+        assert read(line, pause=0.3, piece=20, seconds=5) > 0
+        with pytest.raises(ConnectionResetError):
+            read(line)
+
+
+def test_who_reads_steadily_gets_it_all(hurried: Service) -> None:
+    line, size = ask_for_much(hurried)
+    with line:
+        began = time.monotonic()
+        assert read(line, pause=0.01) == size
+        assert time.monotonic() - began > 1.2
+
+
+def test_an_address_of_ipv6_is_its_network() -> None:
+    held = Neighbours()
+    assert [held.enter(host) for host in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")] == [1, 2, 1]
+    assert [held.enter(host) for host in ("::ffff:10.0.0.1", "10.0.0.1", "fe80::1%eth0")] == [1, 2, 1]
+    held.leave("2001:db8::3")
+    assert held.enter("2001:db8::1") == 2
