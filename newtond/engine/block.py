@@ -72,13 +72,17 @@ class RowBlock(Protocol):
 
 
 class SparseBlock:
-    """A slice of a CSR matrix, which it shares."""
+    """A slice of a CSR matrix, which it shares.
+
+    Kernels see unsigned positions, as column numbers: of signed ones numba asks at each use whether they count
+    from the end.
+    """
 
     __slots__ = ("columns", "data", "first", "indices", "indptr", "rows")
 
     def __init__(self, matrix: Csr, first: int, last: int) -> None:
         self.first, self.rows, self.columns = first, last - first, matrix.shape[1]
-        self.indptr = matrix.indptr[first : last + 1]
+        self.indptr = matrix.indptr[first : last + 1].view(np.uint64)
         self.indices, self.data = matrix.indices, matrix.data
 
     def matvec(self, x: Vector, shift: float, out: Vector) -> None:

@@ -154,7 +154,7 @@ def csr_pairs(indptr, indices, out):
     for i in range(indptr.size - 1):
         stop = indptr[i + 1]
         for k in range(indptr[i], stop):
-            out[indices[k]] += stop - k
+            out[indices[k]] += np.int64(stop - k)
 
 
 @kernel
@@ -341,10 +341,11 @@ def hadamard(columns):
 
 @inner
 def _fill(tile, values, start, rows):
-    """tile[:rows] = values[start:start + rows], or the one value there is."""
+    """tile[:rows] = values[start:start + rows], or the one value there is, which the first tile's filling leaves."""
     if values.size == 1:
-        for t in range(rows):
-            tile[t] = values[0]
+        if start == 0:
+            for t in range(rows):
+                tile[t] = values[0]
     else:
         for t in range(rows):
             tile[t] = values[start + t]
