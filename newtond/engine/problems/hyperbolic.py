@@ -25,11 +25,12 @@ from newtond.contract.solve import SolveSpec
 from newtond.engine.design import DesignMatrix
 from newtond.engine.kernels import exp, inner, specialise
 from newtond.engine.methods.start import best, linearised, spectral
-from newtond.engine.regression import Bound, Link, Regression, RegressionFamily
+from newtond.engine.regression import Bound, Link, Regression, RegressionFamily, part
 from newtond.engine.sketches import Key
 from newtond.engine.state import Vector
 
 FEW_ROWS = 64
+DECIDES = 0.9
 SAFETY = 8.0 * float(np.finfo(np.float64).eps)
 Reach = Callable[[Vector, Vector], tuple[Vector, Vector, float]]
 
@@ -157,16 +158,35 @@ def _remark_cosh(regression: Regression) -> list[str]:
 
 def _remark_range(regression: Regression) -> list[str]:
     """Say where a thousandth of the rows decides the fit."""
+    rows = regression.design.rows
+    few, total = -(-rows // 1000), _above(regression, 0.0)
+    if rows < 1000 or _clearly_spread(regression, few, total):
+        return []
     squares = regression.scale * regression.target**2
-    few = -(-len(squares) // 1000)
-    largest = np.partition(squares, len(squares) - few)[len(squares) - few :]
-    share = float(largest.sum()) / (float(squares.sum()) or 1.0)
-    if len(squares) >= 1000 and share > 0.9:
+    largest = np.partition(squares, rows - few)[rows - few :]
+    share = float(largest.sum()) / (total or 1.0)
+    if share > DECIDES:
         return [
-            f"{few} of {len(squares)} rows hold {share:.1%} of Σ v b²: the largest targets decide the fit; "
+            f"{few} of {rows} rows hold {share:.1%} of Σ v b²: the largest targets decide the fit; "
             "row_weights can balance it"
         ]
     return []
+
+
+def _clearly_spread(regression: Regression, few: int, total: float) -> bool:
+    """Whether ``few`` of the vᵢbᵢ² hold clearly less than what decides: at most few t + Σ max(vᵢbᵢ² − t, 0), any t."""
+    bar = 0.5 * DECIDES * total / few
+    return few * bar + _above(regression, bar) < (DECIDES - 0.01) * total
+
+
+def _above(regression: Regression, bar: float) -> float:
+    """Return Σ max(vᵢbᵢ² − bar, 0), without an array of n."""
+
+    def one(rows: slice) -> float:
+        squares = part(regression.scale, rows) * regression.target[rows] ** 2
+        return float(np.maximum(squares - bar, 0.0).sum())
+
+    return sum(regression.design.map_rows(one))
 
 
 def _remark_constant(regression: Regression, value: str) -> list[str]:
