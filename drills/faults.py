@@ -88,7 +88,7 @@ def kill_everything(house: House, random: Random) -> Struck | None:
 
 
 def restart(house: House, random: Random) -> Struck | None:
-    """SIGTERM to `newtond up`, and another one when it has ended."""
+    """SIGTERM to `newtond up`, and another one when it has ended, from when recovery counts."""
     jobs = frozenset(house.holders())
     status = house.stop()
     if status != 0:
@@ -190,7 +190,7 @@ def _damage(file: Path, random: Random) -> None:
 
 
 def fill_disk(house: House, random: Random) -> Struck | None:
-    """The volume of the data directory is filled to the last byte for some seconds."""
+    """The volume of the data directory is filled to the last byte for some seconds; recovery counts from their end."""
     jobs = frozenset(house.holders())
     with filled(house.data.path.parent):
         time.sleep(random.uniform(*FULL_FOR))
