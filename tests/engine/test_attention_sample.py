@@ -12,7 +12,7 @@ from newtond.engine.problems.attention import Attention
 from newtond.engine.state import State
 
 ID = "sha256:" + "0" * 64
-PROBLEM = "newtond.engine.problems.attention"
+STARTS = "newtond.engine.methods.attention_starts"
 MANY, ASKED = 2048, 512
 Arrays = dict[str, Any]
 
@@ -72,16 +72,20 @@ def test_a_sample_is_taken_from_2048_queries_on(n: int, sampled: int) -> None:
     arrays, _, _ = plant(8, 0)
     arrays |= {"A1": np.random.default_rng(0).normal(size=(n, 3)), "B": np.ones((n, 3))}
     attention = Attention(spec_of(arrays), arrays, 1)
-    assert (attention.sampled, attention.large, attention.dense) == (sampled, sampled < n, True)
+    assert (attention.starts.sampled, attention.starts.large, attention.white.dense) == (
+        sampled,
+        sampled < n,
+        True,
+    )
 
 
 def test_a_sample_grows_with_the_unknowns_of_a_column() -> None:
     rng = np.random.default_rng(0)
     arrays = {"A1": rng.normal(size=(4096, 40)), "A2": rng.normal(size=(50, 40)), "B": np.ones((4096, 8))}
     attention = Attention(spec_of(arrays), arrays, 1)
-    assert (attention.unknowns, attention.sampled) == (40 * 40 + 40 * 8, 960)
-    assert attention.large
-    assert attention.dense
+    assert (attention.white.unknowns, attention.starts.sampled) == (40 * 40 + 40 * 8, 960)
+    assert attention.starts.large
+    assert attention.white.dense
 
 
 @pytest.mark.parametrize(("noise", "accuracy"), [(0.0, 1e-10), (0.01, 0.02)], ids=["exact", "noisy"])
@@ -103,7 +107,7 @@ def test_a_planted_layer_of_many_queries_is_recovered_by_way_of_a_sample(
     whole = on_all(steps, ASKED)
     last_sampled = steps[len(steps) - len(whole) - 1].record
     assert last_sampled.loss * MANY / ASKED <= 1.1 * planted + rounding
-    monkeypatch.setattr(f"{PROBLEM}.SAMPLE", MANY)
+    monkeypatch.setattr(f"{STARTS}.SAMPLE", MANY)
     without = list(engine.steps(spec, arrays))
     assert on_all(without, ASKED) == without
     assert 4 * len(whole) <= len(without)
@@ -124,7 +128,7 @@ def test_a_solve_has_the_same_bits_across_its_sample_however_interrupted_and_thr
 @pytest.fixture
 def fifty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a sample of 50 queries enough."""
-    monkeypatch.setattr(f"{PROBLEM}.SAMPLE", 50)
+    monkeypatch.setattr(f"{STARTS}.SAMPLE", 50)
 
 
 @pytest.mark.usefixtures("fifty")
@@ -132,7 +136,7 @@ def fifty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_start_takes_its_sample_first(is_map: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, _, _ = plant(200, 0, noise=0.1, is_map=is_map)
     spec = spec_of(arrays, starts=3, is_map=is_map)
-    assert Attention(spec, arrays, 1).sampled == 50
+    assert Attention(spec, arrays, 1).starts.sampled == 50
     assert "each on 50 rows" in engine.plan(spec, arrays).start
     steps = list(engine.steps(spec, arrays))
     assert "on 50 rows" in steps[0].record.note

@@ -360,7 +360,7 @@ def test_threads_change_no_bit() -> None:
 
 def test_memory_never_grows_with_the_size_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, _, _ = plant(3000, 4, 17)
-    monkeypatch.setattr("newtond.engine.problems.attention.DENSE_UNKNOWNS", 0)
+    monkeypatch.setattr("newtond.engine.attention.DENSE_UNKNOWNS", 0)
     monkeypatch.setattr("newtond.engine.certificate.attention.MOST_UNKNOWNS", 0)
     tracemalloc.start()
     try:
@@ -375,7 +375,7 @@ def test_matrix_free_steps_reach_the_same_point(monkeypatch: pytest.MonkeyPatch)
     arrays, X, _ = plant(60, 3, 6)
     arrays["B"] = arrays["B"] + 0.01 * np.random.default_rng(0).normal(size=arrays["B"].shape)
     dense = run(arrays | {"X0": X}, starts=1)
-    monkeypatch.setattr("newtond.engine.problems.attention.DENSE_UNKNOWNS", 0)
+    monkeypatch.setattr("newtond.engine.attention.DENSE_UNKNOWNS", 0)
     free = run(arrays | {"X0": X}, starts=1)
     assert free[0].record.cg_iterations is not None
     assert free[0].termination == "converged"
@@ -384,7 +384,7 @@ def test_matrix_free_steps_reach_the_same_point(monkeypatch: pytest.MonkeyPatch)
 
 def sampled_first(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[SolveSpec, Inputs]:
     """Return a problem of 200 queries that is small enough to form, but descends on 50 of them first."""
-    monkeypatch.setattr("newtond.engine.problems.attention.SAMPLE", 50)
+    monkeypatch.setattr("newtond.engine.methods.attention_starts.SAMPLE", 50)
     arrays, X, _ = plant(200, 3, 0)
     if options:
         del arrays["A3"]
@@ -397,12 +397,12 @@ def test_of_many_unknowns_and_rows_all_starts_are_random(monkeypatch: pytest.Mon
     assert engine.plan(spec, arrays).start.startswith(
         "3 starts: 0, 0.1 I, then random by the seed; each on 50"
     )
-    assert not Attention(spec, arrays, 1)._start(0).any()
-    monkeypatch.setattr("newtond.engine.problems.attention.DENSE_UNKNOWNS", 0)
+    assert not Attention(spec, arrays, 1).starts.start(0).any()
+    monkeypatch.setattr("newtond.engine.attention.DENSE_UNKNOWNS", 0)
     assert (
         engine.plan(spec, arrays).start == "3 starts: random by the seed; each on 50 rows by the seed first"
     )
-    assert Attention(spec, arrays, 1)._start(0).std() > 0.0
+    assert Attention(spec, arrays, 1).starts.start(0).std() > 0.0
     mine = arrays | {"X0": np.eye(3)}
     named = engine.plan(spec_of(mine, starts=3), mine).start
     assert named == "3 starts: X0, then random by the seed; each on 50 rows by the seed first"
@@ -411,9 +411,9 @@ def test_of_many_unknowns_and_rows_all_starts_are_random(monkeypatch: pytest.Mon
 def test_each_start_and_seed_draws_rows_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     spec, arrays = sampled_first(monkeypatch)
     other = spec.model_copy(update={"solver": spec.solver.model_copy(update={"seed": 1})})
-    drawn = [Attention(each, arrays, 1)._sample(start) for each in (spec, other) for start in (0, 1)]
+    drawn = [Attention(each, arrays, 1).starts.sample(start) for each in (spec, other) for start in (0, 1)]
     assert len({rows.tobytes() for rows in drawn if rows is not None}) == 4
-    again = Attention(spec, arrays, 1)._sample(0)
+    again = Attention(spec, arrays, 1).starts.sample(0)
     assert again is not None
     assert again.tobytes() == drawn[0].tobytes()  # type: ignore[union-attr]
 
