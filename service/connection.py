@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import ClassVar, cast
 
 import h11
+from h11._readers import ContentLengthReader
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from newtond.contract.errors import MalformedRequest, NewtondError, QuotaExceeded, RequestTimeout, Unavailable
@@ -55,6 +56,9 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Start the clock at the first byte of a head, stop it at the last."""
+        if self._is_inside_body(len(data)):
+            self._pass_on(data)
+            return
         for start in range(0, len(data), PIECE):
             if self._line.lingers:
                 return
@@ -62,6 +66,25 @@ class PatientProtocol(H11Protocol):
             super().data_received(data[start : start + PIECE])
             if self.conn.their_state is not h11.IDLE:
                 self._stop_clock()
+
+    def _is_inside_body(self, size: int) -> bool:
+        """Say whether so many bytes are neither head nor end: h11 would copy them several times over."""
+        reader = self.conn._reader
+        return (
+            isinstance(reader, ContentLengthReader)
+            and size < reader._remaining
+            and self.conn.trailing_data == (b"", False)
+            and self.conn.our_state is h11.SEND_RESPONSE
+            and not (self._line.lingers or self.cycle.body)
+        )
+
+    def _pass_on(self, data: bytes) -> None:
+        """Hand a piece of a body over as it came, and have h11 count it; no more is read until it is taken."""
+        assert isinstance(self.conn._reader, ContentLengthReader)
+        self.conn._reader._remaining -= len(data)
+        self.cycle.body = data  # type: ignore[assignment]
+        self.flow.pause_reading()
+        self.cycle.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""

@@ -29,6 +29,7 @@ import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,8 @@ _ID = re.compile(r"sha256:([0-9a-f]{64})")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PARTS: dict[str, tuple[str, ...]] = {"csr": ("indptr", "indices", "data"), "dense": ("data",)}
 _CHUNK = 1 << 24
+_LARGE = 1 << 22
+"""The bytes of an array from which on it is worth a thread to hash it aside."""
 
 
 @dataclass(frozen=True)
@@ -216,14 +219,36 @@ class ArrayStore:
         return self.root / match[1]
 
     def _put(self, format: Format, shape: tuple[int, ...], parts: Parts) -> tuple[ArrayInfo, bool]:
+        size = sum(part.nbytes for part in parts.values())
+        if size >= _LARGE and (self._room is None or size <= self._room):
+            with ThreadPoolExecutor(1) as aside:
+                return self._put_ahead(aside.submit(digest, format, shape, parts), format, shape, parts)
         id = digest(format, shape, parts)
         if self.touch(id):
             return self.info(id), False
-        self._take_room(sum(part.nbytes for part in parts.values()))
+        self._take_room(size)
         with room(), self._staging() as staging:
-            info = _describe(id, format, shape, parts)
-            _write(staging / "array", info, parts)
-            return info, self._publish(staging / "array", id)
+            _write_parts(staging / "array", parts)
+            info = _describe(id, format, shape, parts, _summarise(shape, parts))
+            return self._complete(staging / "array", info)
+
+    def _put_ahead(
+        self, digested: Future[str], format: Format, shape: tuple[int, ...], parts: Parts
+    ) -> tuple[ArrayInfo, bool]:
+        """Write a large array while it is hashed: what is stored already is written for nothing."""
+        with room(), self._staging() as staging:
+            _write_parts(staging / "array", parts)
+            columns = _summarise(shape, parts)
+            id = digested.result()
+            if self.touch(id):
+                return self.info(id), False
+            info = _describe(id, format, shape, parts, columns)
+            self._take_room(info.bytes)
+            return self._complete(staging / "array", info)
+
+    def _complete(self, written: Path, info: ArrayInfo) -> tuple[ArrayInfo, bool]:
+        _write_info(written, info)
+        return info, self._publish(written, info.id)
 
     def _take_room(self, size: int) -> None:
         if self._room is None:
@@ -295,8 +320,13 @@ def _is_exact(source: NDArray[Any], result: NDArray[Any]) -> bool:
     return np.array_equal(result, source, equal_nan=source.dtype.kind == "f")
 
 
-def _describe(id: str, format: Format, shape: tuple[int, ...], parts: Parts) -> ArrayInfo:
-    columns = summarise_columns(shape, parts) if len(shape) == 2 else ColumnSummary(None, None)
+def _summarise(shape: tuple[int, ...], parts: Parts) -> ColumnSummary:
+    return summarise_columns(shape, parts) if len(shape) == 2 else ColumnSummary(None, None)
+
+
+def _describe(
+    id: str, format: Format, shape: tuple[int, ...], parts: Parts, columns: ColumnSummary
+) -> ArrayInfo:
     return ArrayInfo(
         id=id,
         format=format,
@@ -310,13 +340,16 @@ def _describe(id: str, format: Format, shape: tuple[int, ...], parts: Parts) -> 
     )
 
 
-def _write(directory: Path, info: ArrayInfo, parts: Parts) -> None:
+def _write_parts(directory: Path, parts: Parts) -> None:
     directory.mkdir()
     for name, part in parts.items():
         with (directory / f"{name}.npy").open("xb") as file:
             np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(part))
             file.writelines(_chunks(part))
             _flush(file)
+
+
+def _write_info(directory: Path, info: ArrayInfo) -> None:
     with (directory / "meta.json").open("xb") as file:
         file.write(info.model_dump_json().encode())
         _flush(file)

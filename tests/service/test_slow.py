@@ -1,5 +1,6 @@
 """Callers that are slow, leave, or speak no HTTP: each is answered or left in bounded time, and costs little."""
 
+import io
 import json
 import re
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from service.neighbours import Neighbours
@@ -133,6 +135,44 @@ def test_a_large_body_at_speed_is_waited_for(hurried: Service) -> None:
         headers = {"Content-Type": "application/json"}
         sent = client.post("/arrays", content=body(), headers=headers)
         assert sent.status_code in (201, 413), sent.text
+
+
+@pytest.mark.parametrize("piece", [1 << 12, 1 << 16, 300_001, 1 << 22])
+def test_a_body_is_what_was_sent_in_whatever_pieces_and_the_next_request_follows(
+    line: socket.socket, hurried: Service, piece: int
+) -> None:
+    file = io.BytesIO()
+    np.save(file, array := np.random.default_rng(piece).standard_normal(200_000))
+    body, head = (
+        file.getvalue(),
+        "POST /arrays?format=npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n",
+    )
+    expecting = head.format(len(body)) + "Expect: 100-continue\r\n\r\n"
+    following = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    line.sendall(expecting.encode())
+    assert line.recv(100).startswith(b"HTTP/1.1 100")
+    for start in range(0, len(body), piece):
+        more = start + piece < len(body)
+        line.sendall(body[start : start + piece] + (b"" if more else following))
+    received = b""
+    while chunk := line.recv(65536):
+        received += chunk
+    first, second = received.split(b"HTTP/1.1 ")[1:]
+    assert (first[:3], second[:3]) == (b"201", b"200")
+    stored = json.loads(first.partition(b"\r\n\r\n")[2])["id"].removeprefix("sha256:")
+    assert np.array_equal(np.load(hurried.data_dir / "arrays" / stored / "data.npy"), array)
+
+
+def test_a_body_that_ends_too_early_is_not_stored(line: socket.socket, hurried: Service) -> None:
+    before = sorted((hurried.data_dir / "arrays").iterdir())
+    line.sendall(
+        b"POST /arrays?format=npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900000\r\n\r\n"
+        + b"\0" * 800_000
+    )
+    line.shutdown(socket.SHUT_WR)
+    assert line.recv(65536) == b""
+    assert sorted((hurried.data_dir / "arrays").iterdir()) == before
+    _wait_until(lambda: not any((hurried.data_dir / "incoming").iterdir()), 5)
 
 
 def test_what_is_no_http(line: socket.socket) -> None:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newtond.contract.errors import InvalidArray, NotFound
+from newtond.contract.errors import InvalidArray, NotFound, QuotaExceeded
 from newtond.store.arrays import ArrayStore
 
 
@@ -78,6 +78,31 @@ def test_the_same_content_twice_is_one_array(store):
     assert put(store, MATRIX)[1]
     assert not put(store, MATRIX.copy())[1]
     assert len(list(store.root.iterdir())) == 2
+
+
+LARGE = np.arange(2.0**20)
+
+
+def test_a_large_array_is_hashed_while_it_is_written_and_is_the_same(store):
+    info, created = store.put_dense(LARGE)
+    assert (info.id, created) == (client_digest(LARGE), True)
+    assert np.array_equal(store.open(info.id).parts["data"], LARGE)
+    assert store.put_dense(LARGE) == (info, False)
+    assert list(store._incoming.iterdir()) == []
+
+
+def test_a_large_array_past_its_room_is_refused_and_one_that_is_there_is_not(store):
+    narrow = ArrayStore(store.root, room=LARGE.nbytes - 1)
+    with pytest.raises(QuotaExceeded):
+        narrow.put_dense(LARGE)
+    assert list(store.root.iterdir()) == [store._incoming]
+    assert list(store._incoming.iterdir()) == []
+    info, _ = store.put_dense(LARGE)
+    assert narrow.put_dense(LARGE) == (info, False)
+    whole = ArrayStore(store.root, room=LARGE.nbytes)
+    assert whole.put_dense(-LARGE)[1]
+    with pytest.raises(QuotaExceeded):
+        whole.put_dense(np.arange(2.0))
 
 
 def test_a_part_is_a_plain_npy_file(store):
