@@ -23,6 +23,7 @@ from service import upload
 from service.auth import Door, Key, needed_scope
 from service.deletions import Deletions
 from service.departure import Departure
+from service.ended_jobs import EndedJobs
 from service.formats.limits import FormatLimits
 from service.formats.sandbox import Sandbox
 from service.metrics import JobCensus, Metrics
@@ -45,6 +46,7 @@ class House:
     door: Door
     departure: Departure
     incoming: Path
+    ended: EndedJobs
 
     def share(self, tenant: str) -> "Backend":
         """Return a tenant's share."""
@@ -177,6 +179,7 @@ def open_house(settings: ServiceSettings, metrics: Metrics, departure: Departure
         door=open_door(settings),
         departure=departure,
         incoming=incoming,
+        ended=EndedJobs(),
     )
 
 

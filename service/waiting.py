@@ -7,7 +7,7 @@ from typing import TypeVar
 from service.backend import Backend
 from service.departure import Departure
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.2
+FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.005, 0.2, 1.1
 T = TypeVar("T")
 
 
@@ -26,12 +26,13 @@ async def poll(
 ) -> T:
     """Look until what is seen is settled, or for ``seconds``, and return what was seen last.
 
-    The pauses grow: a short job is seen at once, a long one costs little. A service that closes looks once more.
+    The pauses grow to a tenth of what has passed: a short job is seen at once, a long one costs little. A service
+    that closes looks once more.
     """
     deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
     seen = await look()
     while not settled(seen) and not departure.closing and (left := deadline - time.monotonic()) > 0:
         await departure.pause(min(pause, left))
-        pause = min(pause * 1.3, LONGEST_PAUSE)
+        pause = min(pause * GROWTH, LONGEST_PAUSE)
         seen = await look()
     return seen

@@ -1,8 +1,8 @@
 """``python -m benchmarks.service.overhead``: what the service adds to a solve, and how it bears a crowd.
 
 Starts a ``newtond up`` of its own on a free port, in a directory of its own, and measures over HTTP:
-POST to finished beside the same solve in process; many small jobs on two workers; many pollers and readers of
-event streams at once; a large result by Range, beside reading the same bytes from a file.
+POST to finished beside the same solve in process; many small jobs on two workers; lists of them; many pollers and
+readers of event streams at once; a large result by Range, beside reading the same bytes from a file.
 """
 
 import argparse
@@ -125,6 +125,17 @@ def _ended(client: httpx.Client, job: str) -> str:
             return str(status)
 
 
+def listing(url: str, runs: int) -> Result:
+    """Return the seconds of the first list of 100 jobs, and the median of the same list after it."""
+    with httpx.Client(base_url=url, timeout=2 * WAIT) as client:
+        seconds, size = [], 0
+        for _ in range(runs + 1):
+            started = time.perf_counter()
+            size = len(client.get("/jobs", params={"limit": 100}).raise_for_status().json()["jobs"])
+            seconds.append(time.perf_counter() - started)
+    return {"jobs": size, "first_seconds": seconds[0], "median_seconds": statistics.median(seconds[1:])}
+
+
 async def crowd(url: str, pollers: int, jobs: int) -> Result:
     """Return latencies of pollers, half of them readers of event streams, while jobs are solved."""
     limits = httpx.Limits(max_connections=pollers + 10)
@@ -208,6 +219,7 @@ def _part(client: httpx.Client, href: str, first: int) -> bytes:
 def section(result: Result) -> str:
     """Return the part of the page."""
     one, jobs, people, big = (result[name] for name in ("overhead", "many", "crowd", "large"))
+    page = result["listing"]
     return "\n".join(
         [
             "## The service",
@@ -217,6 +229,8 @@ def section(result: Result) -> str:
             f"{1e3 * one['bare_seconds']:.1f} ms in process: {1e3 * one['median_seconds']:.0f} ms more.",
             f"- {jobs['jobs']:,} small jobs on two workers, one client: {jobs['seconds']:.1f} s "
             f"({jobs['jobs'] / jobs['seconds']:.0f} a second), {jobs['succeeded']:,} succeeded.",
+            f"- A list of {page['jobs']} jobs that have ended: {1e3 * page['first_seconds']:.0f} ms the first time, "
+            f"{1e3 * page['median_seconds']:.0f} ms after it.",
             f"- {people['pollers']} pollers and {people['readers']} readers of event streams at once "
             f"on {people['jobs']} jobs: a poll took {1e3 * people['poll_median_seconds']:.0f} ms, at worst "
             f"{1e3 * people['poll_worst_seconds']:.0f} ms; {people['events']:,} events were read.",
@@ -240,6 +254,8 @@ def main() -> None:
         print(json.dumps(result["overhead"]), flush=True)
         result["many"] = many(url, options.jobs)
         print(json.dumps(result["many"]), flush=True)
+        result["listing"] = listing(url, options.runs)
+        print(json.dumps(result["listing"]), flush=True)
         result["crowd"] = asyncio.run(crowd(url, options.crowd, max(options.crowd // 4, 1)))
         print(json.dumps(result["crowd"]), flush=True)
         result["large"] = large(url, options.rows)

@@ -27,15 +27,16 @@ Cursor = Annotated[
 FOUND = {200: {"model": Job, "headers": responses.ETAG | responses.REQUEST_ID}}
 
 
-@router.get("", summary="Jobs, newest first", responses=responses.problems(422))
+@router.get("", summary="Jobs, newest first", response_model=JobList, responses=responses.problems(422))
 def list_jobs(
     backend: TheBackend,
     status: Status | None = None,
     tag: Annotated[str | None, Query(max_length=64, description="only jobs with this tag")] = None,
     after: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> JobList:
-    return list_page(backend, status, tag, after, min(limit, backend.settings.page_size))
+) -> Response:
+    page = list_page(backend, status, tag, after, min(limit, backend.settings.page_size))
+    return Response(page, media_type="application/json")
 
 
 @router.get(

@@ -2,11 +2,12 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.service.conftest import finish, refusal, submit, submit_slow
+from tests.service.conftest import Service, finish, refusal, submit, submit_slow
 
 NOBODY = "job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"
 
@@ -26,6 +27,50 @@ def test_a_list_by_status(idle: httpx.Client) -> None:
     for status, expected in (("queued", [kept]), ("cancelled", [stopped]), ("failed", [])):
         page = idle.get("/jobs", params={"tag": "status", "status": status}).json()
         assert [job["id"] for job in page["jobs"]] == expected
+
+
+def listed(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
+    return list(client.get("/jobs", params=query).raise_for_status().json()["jobs"])
+
+
+def test_a_list_says_what_each_job_says_before_and_after_its_end(working: httpx.Client) -> None:
+    slow, quick = submit_slow(working), submit(working)["id"]
+    assert [job["id"] for job in listed(working, limit=2)] == [quick, slow]
+    working.post(f"/jobs/{slow}/cancel")
+    for job in (slow, quick):
+        finish(working, job)
+    for _ in range(2):
+        assert listed(working, limit=2) == [working.get(f"/jobs/{job}").json() for job in (quick, slow)]
+
+
+def test_an_ended_job_is_read_once_for_its_lists_and_is_gone_when_it_is_deleted(
+    own_service: Service,
+) -> None:
+    with own_service.client() as client:
+        kept, purged, other = (submit(client, tags=["ended"])["id"] for _ in range(3))
+        for job in (kept, purged):
+            client.post(f"/jobs/{job}/cancel")
+        before = listed(client, tag="ended")
+        assert [job["status"] for job in before] == ["queued", "cancelled", "cancelled"]
+        accepted = own_service.data_dir / "jobs" / kept / "accepted.json"
+        content = accepted.read_bytes()
+        accepted.write_bytes(b"unreadable")
+        assert listed(client, tag="ended") == before
+        accepted.write_bytes(content)
+        client.delete(f"/jobs/{purged}")
+        client.post(f"/jobs/{other}/cancel")
+        assert [(job["id"], job["status"]) for job in listed(client, tag="ended")] == [
+            (other, "cancelled"),
+            (kept, "cancelled"),
+        ]
+        (own_service.data_dir / "jobs" / kept / "finished.json").rename(own_service.data_dir / "away")
+        assert listed(client, tag="ended")[1]["status"] == "queued"
+        (own_service.data_dir / "away").rename(own_service.data_dir / "jobs" / kept / "finished.json")
+        after = listed(client, tag="ended")
+    own_service.kill()
+    own_service.start()
+    with own_service.client() as client:
+        assert listed(client, tag="ended") == after
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"after": "../.."}, {"status": "lost"}])
