@@ -64,8 +64,10 @@ class RowBlock(Protocol):
     ) -> None:
         """out += one segment of a sparse-sign sketch of diag(root)[A, 1]."""
 
-    def project(self, weights: Vector, of_row: NDArray[np.int64], low: int, out: Matrix) -> None:
-        """out[of_row[i] − low] += weights[i] times row i, of the rows whose group has a place in ``out``."""
+    def project(
+        self, weights: Matrix, of_row: NDArray[np.int64], low: int, span: tuple[int, int], out: Matrix
+    ) -> None:
+        """out[s, g] += weights[s, i] times row i of the design, g = of_row[i] − low in the span of groups."""
 
     def take(self, rows: NDArray[np.int64]) -> Matrix:
         """Return the rows of the given numbers, counted in the block, as a dense array (len(rows), d)."""
@@ -148,8 +150,11 @@ class SparseBlock:
             out,
         )
 
-    def project(self, weights: Vector, of_row: NDArray[np.int64], low: int, out: Matrix) -> None:
-        kernels.csr_project(self.indptr, self.indices, self.data, weights, of_row, low, out)
+    def project(
+        self, weights: Matrix, of_row: NDArray[np.int64], low: int, span: tuple[int, int], out: Matrix
+    ) -> None:
+        given = self.first, weights, of_row, low, *span
+        kernels.csr_project(self.indptr, self.indices, self.data, *given, out)
 
     def take(self, rows: NDArray[np.int64]) -> Matrix:
         out = np.zeros((len(rows), self.columns))
@@ -221,8 +226,10 @@ class DenseBlock:
             self.array, root, self.first, np.uint64(key), segment, segments, height, scale, ones, out
         )
 
-    def project(self, weights: Vector, of_row: NDArray[np.int64], low: int, out: Matrix) -> None:
-        kernels.dense_project(self.array, weights, of_row, low, out)
+    def project(
+        self, weights: Matrix, of_row: NDArray[np.int64], low: int, span: tuple[int, int], out: Matrix
+    ) -> None:
+        kernels.dense_project(self.array, self.first, weights, of_row, low, *span, out)
 
     def take(self, rows: NDArray[np.int64]) -> Matrix:
         return self.array[rows]

@@ -152,15 +152,19 @@ class CoupledDesign:
         Rows of a dense A are coupled before they are squared, which loses nothing to what is constant on a
         group; of a sparse A, where that would fill it, after. Columns of which only rounding is left are 0.
         """
+        return self.gram_and_terms(weights)[0]
+
+    def gram_and_terms(self, weights: Vector) -> tuple[Matrix, Vector]:
+        """Return ``gram`` and the sums of the absolute terms of its diagonal, of k² |weights| alone (width)."""
         if self.sparse:
             nothing = np.zeros(1)
-            out = coupled_gram(self.base, self.coupling, weights, nothing, nothing)
+            out, whole = coupled_gram(self.base, self.coupling, weights, nothing, nothing)
         else:
-            out = self._dense_gram(weights)
-        lost = np.abs(np.diag(out)) <= NOISE * self.base.squares(self.coupling.k**2 * np.abs(weights))
+            out, whole = self._dense_gram(weights), absolute_terms(self.base, self.coupling, weights)
+        lost = np.abs(np.diag(out)) <= NOISE * whole
         out[lost] = 0.0
         out[:, lost] = 0.0
-        return out
+        return out, whole
 
     def _dense_gram(self, weights: Vector) -> Matrix:
         means = self._all_means
@@ -217,7 +221,7 @@ class CoupledDesign:
         return self._means(0, self.groups.count)
 
     def _means(self, low: int, high: int) -> Matrix:
-        return self.base.group_sums(self.coupling.a, self.groups, low, high)
+        return np.asarray(self.base.group_sums(self.coupling.a[None], self.groups, low, high)[0])
 
     def _coupled(self, array: Matrix, rows: NDArray[np.int64], means: Matrix) -> Matrix:
         X = np.empty((len(rows), self.width))
@@ -273,28 +277,26 @@ class GroupedCurvature:
     def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
         nothing = np.zeros(1)
         if exact and self.bends:
-            matrix = coupled_gram(design, self.coupling, self.d, self.h, self.q)
+            matrix, whole = coupled_gram(design, self.coupling, self.d, self.h, self.q)
         elif self._regularised:
-            matrix = coupled_gram(design, self.coupling, self.d if exact else self.m, self.ridge, nothing)
+            d = self.d if exact else self.m
+            matrix, whole = coupled_gram(design, self.coupling, d, self.ridge, nothing)
         else:
-            matrix = CoupledDesign(design, self.coupling).gram(self.d if exact else self.m)
+            d = self.d if exact else self.m
+            matrix, whole = CoupledDesign(design, self.coupling).gram_and_terms(d)
         # what is null (a column constant on groups) gives a pivot of rounding, and its gradient is as small
-        matrix[np.diag_indices_from(matrix)] += NOISE * self._absolute(design, self.d if exact else self.m)
+        matrix[np.diag_indices_from(matrix)] += NOISE * whole
         return matrix
-
-    def _absolute(self, design: DesignMatrix, weights: Vector) -> Vector:
-        return design.squares(self.coupling.k**2 * np.abs(weights))
 
     def squares(self, design: DesignMatrix) -> Vector:
         K = self.coupling
-        whole = self._absolute(design, self.m)
+        whole = absolute_terms(design, K, self.m)
         total = whole.copy()
         if self._regularised:
             total += design.squares(self._ridge_rows)
-        p, core = K.k * K.left * self.m, K.groups.sums(K.left**2 * self.m)
+        pair, core = np.stack([K.a, K.k * K.left * self.m]), K.groups.sums(K.left**2 * self.m)
         for low, high in K.groups.panels(design.width):
-            along_a = design.group_sums(K.a, K.groups, low, high)
-            along_p = design.group_sums(p, K.groups, low, high)
+            along_a, along_p = design.group_sums(pair, K.groups, low, high)
             total += np.einsum("ij,ij->j", core[low:high, None] * along_a - 2.0 * along_p, along_a)
         return np.where(total > NOISE * whole, total, whole)
 
@@ -303,7 +305,7 @@ class GroupedCurvature:
         return [*coupled, (design, np.sqrt(self._ridge_rows))] if self._regularised else coupled
 
     def uncoupled(self, design: DesignMatrix) -> Vector | None:
-        return self._absolute(design, self.m)
+        return absolute_terms(design, self.coupling, self.m)
 
     def scores(self, design: DesignMatrix, gradient: Vector, squares: Vector) -> ScoreGram:
         """Rows of a group share noise, so a score is that of a group; those of a single group are of its rows.
@@ -316,7 +318,7 @@ class GroupedCurvature:
             return ScoreGram(CoupledDesign(design, self.coupling).gram(self.m * squares), remark)
         total, telling = np.zeros((design.width, design.width)), 0
         for low, high in groups.panels(design.width):
-            sums = design.group_sums(gradient, groups, low, high)
+            sums = design.group_sums(gradient[None], groups, low, high)[0]
             telling += int(np.count_nonzero(sums.any(axis=1)))
             total += sums.T @ sums
         if telling <= design.width:
@@ -326,22 +328,34 @@ class GroupedCurvature:
         return ScoreGram(total)
 
 
-def coupled_gram(design: DesignMatrix, coupling: Coupling, d: Vector, h: Vector, q: Vector) -> Matrix:
+def absolute_terms(design: DesignMatrix, coupling: Coupling, weights: Vector) -> Vector:
+    """Return diag(Aᵀ diag(k² |weights|) A) (width), against which rounding is judged."""
+    return design.squares(coupling.k**2 * np.abs(weights))
+
+
+def coupled_gram(
+    design: DesignMatrix, coupling: Coupling, d: Vector, h: Vector, q: Vector
+) -> tuple[Matrix, Vector]:
     """Return Aᵀ(Kᵀ diag(d) K + diag(h) − q aᵀ − a qᵀ)A by one Gram and a correction of rank two a group.
 
-    Costs the Gram of k²d + h, two passes for the group sums and 4 G width² products; upper triangle filled.
+    Also ``absolute_terms`` of d, which are the diagonal of that Gram where d ≥ 0 and h = 0. Costs the Gram of
+    k²d + h, one pass for the group sums and 2 to 4 G width² products; upper triangle filled.
     """
     k, left, a, groups = coupling.k, coupling.left, coupling.a, coupling.groups
     out = design.gram(k * k * d + h)
-    p, core = k * left * d + q, groups.sums(left * left * d)
+    plain = not h.any() and bool((d >= 0.0).all())
+    whole = np.diag(out).copy() if plain else absolute_terms(design, coupling, d)
+    pair, core = np.stack([a, k * left * d + q]), groups.sums(left * left * d)
     edges = [*range(0, design.width, PANEL), design.width]
     for low, high in groups.panels(design.width):
-        along_a = design.group_sums(a, groups, low, high)
-        other = 0.5 * core[low:high, None] * along_a - design.group_sums(p, groups, low, high)
+        along_a, other = design.group_sums(pair, groups, low, high)
+        other = 0.5 * core[low:high, None] * along_a - other
 
         def one(panel: int, P: Matrix = along_a, E: Matrix = other) -> None:
-            part = slice(edges[panel], edges[panel + 1])
-            out[part, part.start :] += E[:, part].T @ P[:, part.start :] + P[:, part].T @ E[:, part.start :]
+            here, after = slice(edges[panel], edges[panel + 1]), slice(edges[panel + 1], None)
+            square = E[:, here].T @ P[:, here]
+            out[here, here] += square + square.T
+            out[here, after] += E[:, here].T @ P[:, after] + P[:, here].T @ E[:, after]
 
         design.map(one, len(edges) - 1)
-    return out
+    return out, whole

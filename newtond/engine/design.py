@@ -352,11 +352,14 @@ class DesignMatrix:
         self.map(one, segments)
         return out
 
-    def group_sums(self, weights: Vector, groups: Groups, low: int, high: int) -> Matrix:
-        """Return Σ weightsᵢ aᵢ over the rows of each of the groups low … high − 1, (high − low, width)."""
+    def group_sums(self, weights: Matrix, groups: Groups, low: int, high: int) -> Matrix:
+        """Return Σ weightsₛᵢ aᵢ over the rows of each of the groups low … high − 1, (s, high − low, width).
+
+        ``weights`` are (s, n); one pass over these rows, whatever s is.
+        """
         if groups.count == 1:
-            return self.rmatvec(weights)[None, :]
-        out = np.zeros((high - low, self.width))
+            return np.stack([self.rmatvec(each) for each in weights])[:, None]
+        out = np.zeros((len(weights), high - low, self.width))
         first, last = groups.edges[low], groups.edges[high]
         blocks = [block for block in self.blocks if block.first < last and block.first + block.rows > first]
         cuts = np.searchsorted(groups.edges[low : high + 1], np.linspace(first, last, self.threads + 1))
@@ -364,13 +367,11 @@ class DesignMatrix:
 
         def one(k: int) -> None:
             for block in blocks:
-                rows = slice(block.first, block.first + block.rows)
-                part = out[cuts[k] : cuts[k + 1], : self.columns]
-                block.project(weights[rows], groups.of_row[rows], low + int(cuts[k]), part)
+                block.project(weights, groups.of_row, low, (int(cuts[k]), int(cuts[k + 1])), out)
 
         self.map(one, self.threads)
         if self.intercept:
-            out[:, -1] = groups.sums(weights)[low:high]
+            out[:, :, -1] = [groups.sums(each)[low:high] for each in weights]
         return out
 
     def take(self, rows: NDArray[np.int64]) -> Matrix:

@@ -251,25 +251,30 @@ def dense_segment(rows, root, first, key, segment, segments, height, scale, shif
 
 
 @kernel
-def csr_project(indptr, indices, data, weights, of_row, low, out):
-    """out[of_row[i] − low] += weights[i] times row i, of the rows whose group has a place in ``out``."""
-    for i in range(weights.size):
-        g = of_row[i] - low
-        if 0 <= g < out.shape[0]:
-            row, scale = out[g], weights[i]
-            for k in range(indptr[i], indptr[i + 1]):
-                row[indices[k]] += scale * data[k]
+def csr_project(indptr, indices, data, first, weights, of_row, low, start, stop, out):
+    """out[s, g] += weights[s, first + i] times row i, g = of_row[first + i] − low, where start ≤ g < stop.
+
+    A is read from memory once for all s.
+    """
+    for i in range(indptr.size - 1):
+        g = of_row[first + i] - low
+        if start <= g < stop:
+            for s in range(out.shape[0]):
+                row, scale = out[s, g], weights[s, first + i]
+                for k in range(indptr[i], indptr[i + 1]):
+                    row[indices[k]] += scale * data[k]
 
 
 @kernel
-def dense_project(rows, weights, of_row, low, out):
+def dense_project(rows, first, weights, of_row, low, start, stop, out):
     """As ``csr_project``, of dense rows."""
-    for i in range(weights.size):
-        g = of_row[i] - low
-        if 0 <= g < out.shape[0]:
-            row, scale = out[g], weights[i]
-            for k in range(rows.shape[1]):
-                row[k] += scale * rows[i, k]
+    for i in range(rows.shape[0]):
+        g = of_row[first + i] - low
+        if start <= g < stop:
+            for s in range(out.shape[0]):
+                row, scale = out[s, g], weights[s, first + i]
+                for k in range(rows.shape[1]):
+                    row[k] += scale * rows[i, k]
 
 
 @kernel

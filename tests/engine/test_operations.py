@@ -28,7 +28,7 @@ class Case(NamedTuple):
     hessian: str
     problem: Callable[[], tuple[Any, Any]]
     most: Most
-    kind: str = "exp"
+    kind: str | dict[str, Any] = "exp"
     options: dict[str, Any] = {}
 
 
@@ -63,12 +63,24 @@ def linear(condition: float) -> Callable[[], tuple[Any, Any]]:
     return make
 
 
+def shares(n: int = 40_000, d: int = 60, rows: int = 20) -> tuple[Any, Any]:
+    rng = np.random.default_rng(5)
+    A = scattered(rng, (n, d), 8)
+    u = target(rng, A).reshape(-1, rows)
+    return A, (u / u.sum(axis=1, keepdims=True)).ravel()
+
+
+IN_GROUPS = {"groups": np.repeat(np.arange(2_000.0), 20), "regulariser": {"ridge": 1e-6}}
+
 CASES = {
     "partial": Case("partial", sparse, Most(9, 1, 0.06, 2, 0, 9)),
     "partial, dense": Case("partial", dense, Most(8, 0, 0.0, 2, 0, 9)),
     "arrow": Case("arrow", one_hot, Most(10, 2, 2.0, 2, 0, 9), options={"regulariser": {"ridge": 1.0}}),
     "exact": Case("exact", sparse, Most(11, 5, 5.0, 5, 0, 9), options={"solver": {"hessian": "exact"}}),
     "sketch": Case("sketch", sparse, Most(58, 1, 1.0, 1, 5, 10), options={"solver": {"hessian": "sketch"}}),
+    "softmax in groups": Case(
+        "exact", shares, Most(30, 8, 8.0, 9, 0, 40), kind={"kind": "softmax"}, options=IN_GROUPS
+    ),
     "least squares": Case("exact", linear(1e-2), Most(6, 2, 2.0, 3, 1, 20), kind="identity"),
     "least squares, ill-conditioned": Case(
         "sketched_qr", linear(1e-8), Most(35, 0, 0.0, 0, 1, 20), kind="identity"
