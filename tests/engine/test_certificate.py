@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from newtond.contract.result import Certificate
 from newtond.engine.certificate import certify_linear, certify_predictor
 from newtond.engine.certificate.proof import Form, pivoting
+from newtond.engine.certificate.rows import Rows
+from newtond.engine.state import Csr
 
 N, D = 120, 4
 
@@ -231,6 +233,39 @@ def test_pivoting_finds_the_rank_and_the_smallest_eigenvalue() -> None:
     assert np.linalg.norm(A @ pivots.null_candidates()) < 1e-12
     kept = H[np.ix_(pivots.kept, pivots.kept)]
     assert pivots.smallest_eigenvalue(np.ones(6)) == pytest.approx(np.linalg.eigvalsh(kept)[0], rel=1e-3)
+
+
+def factors(rng: Any, n: int, levels: tuple[int, ...]) -> Any:
+    blocks = [sp.csr_array((np.ones(n), (np.arange(n), rng.integers(0, k, n))), (n, k)) for k in levels]
+    A = sp.csr_array(sp.hstack(blocks))
+    A.sort_indices()
+    return A
+
+
+def test_levels_of_a_factor_are_eliminated_and_prove_what_the_whole_matrix_does() -> None:
+    A = factors(np.random.default_rng(5), 6_000, (600, 9, 5))
+    rows = Rows(Csr(A.indptr.astype(np.int64), A.indices, A.data, A.shape), True)
+    weights = np.random.default_rng(6).random(6_000) + 0.1
+    H = rows.thrifty_gram(weights)
+    assert sp.issparse(H)
+    dense = rows.gram(weights)
+    assert np.allclose(H.toarray(), dense, rtol=1e-13, atol=0.0)
+    ridge = sp.diags_array(np.full(615, 1e-3))
+    forms = [Form(M, M.diagonal().copy(), 1e-13) for M in (sp.csr_array(H + ridge), dense + ridge.toarray())]
+    assert len(forms[0].apart) == 600
+    ones, least = np.ones(615), np.linalg.eigvalsh(forms[1].H)[0]
+    for share, proven in ((0.9, True), (1.1, False)):
+        assert [form.exceeds(share * least, ones) for form in forms] == [proven, proven]
+    pivots = [pivoting(Form(M, M.diagonal().copy(), 0.0), 1e-12) for M in (H, dense)]
+    assert [len(each.dropped) for each in pivots] == [2 + 1, 2 + 1]
+    assert np.abs(A @ pivots[0].null_candidates()[:-1] + pivots[0].null_candidates()[-1]).max() < 1e-10
+    assert pivoting(forms[0], 0.0).smallest_eigenvalue(ones) == pytest.approx(least, rel=1e-3)
+
+
+def test_no_negative_diagonal_is_called_definite() -> None:
+    A = factors(np.random.default_rng(7), 4_000, (600, 4))
+    H = sp.csr_array(A.T @ A - 2.0 * sp.diags_array((np.arange(604) == 3) * (A.T @ A).diagonal()))
+    assert not Form(H, np.abs(H.diagonal()), 1e-13).exceeds(0.0, np.ones(604))
 
 
 def test_linear_backward_error(plain_loss: Any) -> None:

@@ -110,7 +110,7 @@ def _semidefinite(point: Point, form: Form, pivots: Pivoting, null: bool) -> Def
 def _spectrum(form: Form, pivots: Pivoting) -> dict[str, float]:
     ones = np.ones(len(form.absolute))
     lowest = pivots.smallest_eigenvalue(ones) if len(pivots.kept) else 0.0
-    largest = -lanczos(lambda v: -(form.H @ v), len(form.H), LANCZOS_STEPS)[0]
+    largest = -lanczos(lambda v: -(form.H @ v), len(form.absolute), LANCZOS_STEPS)[0]
     known = {"smallest_eigenvalue": lowest}
     return {**known, "condition_number": largest / lowest} if lowest > 0.0 else known
 
@@ -165,11 +165,18 @@ def _modulus_nearby(point: Point, form: Form, pivots: Pivoting) -> Modulus | Non
             return None
         modulus = _modulus(point, kept, metric, value)
         floors = point.floors(2.0 * modulus.radius * lengths)
-        if np.all(np.isfinite(floors)) and (around := point.form(floors).on(kept)).exceeds(
+        if _may_be_definite(point, floors, kept) and (around := point.form(floors).on(kept)).exceeds(
             value, metric[kept]
         ):
             return _with_plain(modulus, around, pivots.smallest_eigenvalue(np.ones_like(metric)))
     return None
+
+
+def _may_be_definite(point: Point, floors: Vector, kept: NDArray[np.intp]) -> bool:
+    """Whether the diagonal is positive: one pass, where it is not, instead of a Gram that proves nothing."""
+    if not np.all(np.isfinite(floors)):
+        return False
+    return bool(np.all((point.rows.column_squares(floors) + point.penalty)[kept] > 0.0))
 
 
 def _null_space(point: Point, pivots: Pivoting) -> bool | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 
 from newtond.engine.certificate.proof import EVALUATION_ULPS, UNIT, Form, Pointwise, PredictorLoss, gamma
 from newtond.engine.certificate.rows import Rows
@@ -73,8 +74,11 @@ class Point:
 
     def form(self, weights: Vector) -> Form:
         """Return Ãᵀ diag(weights) Ã + diag(penalty)."""
-        H = self.rows.gram(weights)
-        H[np.diag_indices_from(H)] += self.penalty
+        H = self.rows.thrifty_gram(weights)
+        if isinstance(H, np.ndarray):
+            H[np.diag_indices_from(H)] += self.penalty
+        else:
+            H = sp.csr_array(H + sp.diags_array(self.penalty))
         absolute = OUTWARD * (self.rows.column_squares(np.abs(weights)) + self.penalty)
         return Form(H, absolute, gamma(self.rows.terms + 4) * (self.rows.widest + 1))
 

@@ -12,15 +12,19 @@ t = diag(Ãᵀ diag|D| Ã + P), s = powers of two ≥ √t, K = diag(s)⁻¹ H d
     Verification of positive definiteness, BIT 46, 2006). Here mᵢᵢ ≤ 1, so ‖E‖ ≤ p γ_{p+1}/(1 − γ_{p+1}).
 (3) So if Cholesky completes on K − μ diag(m/s)² − c I with c the sum of both (and 8u for the diagonal's own
     roundings, and p² 2⁻⁹⁰⁰ far above all underflow), then H ⪰ μ diag(m)² exactly.
+(4) (2) holds for any order of the unknowns and of the sums. Unknowns between which the computed H is 0 come first
+    (the levels of a factor): their part of R is a diagonal, and only their Schur complement is factored.
 
 A Cholesky that fails proves nothing, and nothing is then claimed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg import eigh, lapack, solve_triangular
 
@@ -28,6 +32,7 @@ from newtond.engine.state import Matrix, Vector
 
 UNIT = 2.0**-53
 INVERSE_STEPS = 12
+NONE = np.empty(0, np.intp)
 
 
 class Pointwise(Protocol):
@@ -65,13 +70,57 @@ def gamma(k: float) -> float:
     return k * UNIT / (1.0 - k * UNIT) if k * UNIT < 0.5 else np.inf
 
 
+class Parts(NamedTuple):
+    """K in the order head, tail: the head's diagonal (h,), (tail, head), and (tail, tail), Fortran-ordered."""
+
+    head: NDArray[np.intp]
+    tail: NDArray[np.intp]
+    diagonal: Vector
+    border: Matrix
+    rest: Matrix
+
+    def eliminated(self) -> tuple[Vector, Matrix, Matrix]:
+        """Return the head's rows of the factor (h,), (tail, head), and what is left to factor (tail, tail)."""
+        if not len(self.head):
+            return self.diagonal, self.border, self.rest
+        root = np.sqrt(self.diagonal)
+        border = self.border / root
+        return root, border, np.asfortranarray(self.rest - border @ border.T)
+
+
 @dataclass(frozen=True)
 class Form:
     """A computed H (p, p), its absolute diagonal t (p,), and how far off forming it is, relative to t."""
 
-    H: Matrix
+    H: "Matrix | sp.csr_array"
     absolute: Vector
     error: float
+
+    @cached_property
+    def apart(self) -> NDArray[np.intp]:
+        """Unknowns between which H is 0, ascending, if most are; found from a sparse H alone."""
+        if isinstance(self.H, np.ndarray):
+            return NONE
+        chosen, blocked = [], np.zeros(len(self.absolute), np.bool_)
+        for j in np.argsort(np.diff(self.H.indptr), kind="stable"):
+            if not blocked[j]:
+                chosen.append(j)
+                blocked[self.H.indices[self.H.indptr[j] : self.H.indptr[j + 1]]] = True
+        return np.sort(np.array(chosen, np.intp)) if 2 * len(chosen) >= len(blocked) else NONE
+
+    def parts(self, taken: Vector, above: float = 0.0) -> Parts:
+        """Return K − diag(taken), those unknowns of ``apart`` first whose diagonal is larger than ``above``."""
+        s = self.scale
+        diagonal = self.H.diagonal() / s / s - taken
+        head = self.apart[diagonal[self.apart] > above]
+        tail = np.setdiff1d(np.arange(len(s)), head)
+        if isinstance(self.H, np.ndarray) or not len(head):
+            rest, border = self.scaled(), np.empty((len(s), 0))
+        else:
+            rows = sp.diags_array(1.0 / s[tail]) @ self.H[tail] @ sp.diags_array(1.0 / s)
+            border, rest = rows[:, head].toarray(), rows[:, tail].toarray(order="F")
+        rest[np.diag_indices_from(rest)] = diagonal[tail]
+        return Parts(head, tail, diagonal[head], border, rest)
 
     @property
     def scale(self) -> Vector:
@@ -89,7 +138,7 @@ class Form:
     def scaled(self) -> Matrix:
         """Return K, (p, p), a new Fortran-ordered array."""
         s = self.scale
-        K = np.array(self.H, order="F")
+        K = np.array(self.H if isinstance(self.H, np.ndarray) else self.H.toarray(), order="F")
         K /= s[:, None]
         K /= s
         return K
@@ -98,15 +147,44 @@ class Form:
         """Return the principal part of the kept unknowns, given in ascending order."""
         if len(kept) == len(self.absolute):
             return self
-        return Form(np.asfortranarray(self.H[np.ix_(kept, kept)]), self.absolute[kept], self.error)
+        H = self.H[np.ix_(kept, kept)] if isinstance(self.H, np.ndarray) else self.H[kept][:, kept]
+        return Form(H, self.absolute[kept], self.error)
 
     def exceeds(self, modulus: float, metric: Vector) -> bool:
-        """Return whether H ⪰ modulus · diag(metric)² is proven; p³/3 flops."""
+        """Return whether H ⪰ modulus · diag(metric)² is proven; p³/3 flops, of the tail's p."""
         if not (np.isfinite(self.margin) and np.all(np.isfinite(self.absolute))):
             return False
-        K = self.scaled()
-        K[np.diag_indices_from(K)] -= modulus * (metric / self.scale) ** 2 + self.margin
-        return bool(lapack.dpotrf(K, lower=1, clean=0, overwrite_a=1)[1] == 0)
+        taken = modulus * (metric / self.scale) ** 2 + self.margin
+        if not (self.H.diagonal() / self.scale / self.scale > taken).all():
+            return False
+        _, _, left = self.parts(taken).eliminated()
+        return not len(left) or bool(lapack.dpotrf(left, lower=1, clean=0, overwrite_a=1)[1] == 0)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The lower triangle [[diag(root), 0], [border, corner]] of a Cholesky factorisation, head first."""
+
+    root: Vector
+    border: Matrix
+    corner: Matrix
+
+    def solve(self, v: Matrix) -> Matrix:
+        """Return L⁻¹ v."""
+        head = (v[: len(self.root)].T / self.root).T
+        tail = v[len(self.root) :] - self.border @ head
+        return np.concatenate([head, self._corner(tail, 0)])
+
+    def solve_transposed(self, v: Matrix) -> Matrix:
+        """Return L⁻ᵀ v."""
+        tail = self._corner(v[len(self.root) :], 1)
+        head = v[: len(self.root)] - self.border.T @ tail
+        return np.concatenate([(head.T / self.root).T, tail])
+
+    def _corner(self, v: Matrix, trans: Literal[0, 1]) -> Matrix:
+        if not len(self.corner):
+            return v
+        return np.asarray(solve_triangular(self.corner, v, lower=True, trans=trans, check_finite=False))
 
 
 @dataclass(frozen=True)
@@ -115,7 +193,7 @@ class Pivoting:
 
     kept: NDArray[np.intp]
     dropped: NDArray[np.intp]
-    factor: Matrix
+    factor: Factor
     coupling: Matrix
     scale: Vector
 
@@ -128,17 +206,13 @@ class Pivoting:
         """Return a direction a dropped unknown, along which the quadratic form should vanish; (p, k)."""
         N = np.zeros((len(self.scale), len(self.dropped)))
         N[self.dropped, np.arange(len(self.dropped))] = 1.0 / self.scale[self.dropped]
-        N[self.kept] = -self._solve_transposed(self.coupling.T) / self.scale[self.kept, None]
+        N[self.kept] = -self.factor.solve_transposed(self.coupling.T) / self.scale[self.kept, None]
         return N * self.scale[self.dropped]
 
     def solve(self, v: Vector) -> Vector:
         """Return H⁻¹ v on the kept unknowns."""
         s = self.scale[self.kept]
-        half = solve_triangular(self.factor, v / s, lower=True, check_finite=False)
-        return self._solve_transposed(half) / s
-
-    def _solve_transposed(self, v: Matrix) -> Matrix:
-        return np.asarray(solve_triangular(self.factor, v, lower=True, trans="T", check_finite=False))
+        return np.asarray(self.factor.solve_transposed(self.factor.solve(v / s)) / s)
 
     def smallest_eigenvalue(self, metric: Vector) -> float:
         """Estimate λ_min of the kept part of diag(metric)⁻¹ H diag(metric)⁻¹ by inverse iteration."""
@@ -153,11 +227,17 @@ class Pivoting:
 
 
 def pivoting(form: Form, tolerance: float) -> Pivoting:
-    """Factor the scaled form by pivoted Cholesky and stop at the first pivot ≤ tolerance; p³/3 flops."""
-    scale = form.scale
-    L, order, rank, _ = lapack.dpstrf(form.scaled(), tol=tolerance, lower=1, overwrite_a=1)
+    """Factor the scaled form by pivoted Cholesky, ``apart`` first, and stop at the first pivot ≤ tolerance."""
+    parts = form.parts(np.zeros_like(form.absolute), tolerance)
+    root, border, left = parts.eliminated()
+    L, order, rank = left, np.empty(0, np.intp), 0
+    if len(left):
+        L, order, rank, _ = lapack.dpstrf(left, tol=tolerance, lower=1, overwrite_a=1)
     order = order.astype(np.intp) - 1
-    return Pivoting(order[:rank], order[rank:], np.asfortranarray(L[:rank, :rank]), L[rank:, :rank], scale)
+    first, rest = order[:rank], order[rank:]
+    factor = Factor(root, border[first], np.asfortranarray(L[:rank, :rank]))
+    kept = np.concatenate([parts.head, parts.tail[first]])
+    return Pivoting(kept, parts.tail[rest], factor, np.hstack([border[rest], L[rank:, :rank]]), form.scale)
 
 
 def lowest_direction(K: Matrix) -> Vector:

@@ -15,6 +15,7 @@ from newtond.engine.state import Csr, Matrix, Vector
 CHUNK_ENTRIES = 1 << 22
 MIN_CHUNK_ROWS = 1 << 15
 FINE_CHUNK_ROWS = 1 << 8
+FEWEST_SPARSE, SPARSE_RATIO = 512, 8
 DENSIFY_RATIO = 64
 """A sparse chunk is multiplied densely where that costs at most this many times the flops: BLAS is fast."""
 
@@ -89,11 +90,21 @@ class Rows:
     def transpose(self, g: Vector) -> Vector:
         """Return Ãᵀ g, (p,), in small chunks: its rounding enters every bound."""
         total = np.zeros(self.p)
-        for rows, block in self.chunks(self._fine):
-            total[: self.d] += block.T @ g[rows]
+        for low in range(0, self.n, self._fine):
+            rows = slice(low, min(low + self._fine, self.n))
+            total[: self.d] += self._share(rows, g[rows])
             if self.intercept:
                 total[self.d] += np.sum(g[rows])
         return total
+
+    def _share(self, rows: slice, g: Vector) -> Vector:
+        """Return what these rows add to Aᵀ g, (d,); a sparse matrix made of few rows costs more than its product."""
+        if not isinstance(self._a, Csr):
+            return np.asarray(self._a[rows].T @ g)
+        indptr = self._a.indptr[rows.start : rows.stop + 1]
+        entries = slice(indptr[0], indptr[-1])
+        terms = self._a.data[entries] * np.repeat(g, np.diff(indptr))
+        return np.asarray(np.bincount(self._a.indices[entries], terms, minlength=self.d), np.float64)
 
     def absolute_transpose(self, g: Vector) -> Vector:
         """Return |Ã|ᵀ g, (p,)."""
@@ -134,16 +145,31 @@ class Rows:
                 total[self.d, self.d] += np.sum(w)
         return total
 
+    def thrifty_gram(self, weights: Vector) -> "Matrix | sp.csr_array":
+        """Return ``gram``, as a sparse matrix where few pairs of many columns meet in a row."""
+        if self._dense or self.p < FEWEST_SPARSE:
+            return self.gram(weights)
+        body = sp.csr_array((self.d, self.d))
+        for rows, block in self.chunks():
+            body = body + block.T @ _weighted(sp.csr_array(block), weights[rows])
+            if body.nnz > self.p**2 / SPARSE_RATIO:
+                return self.gram(weights)
+        if not self.intercept:
+            return body
+        border = np.zeros(self.p)
+        for rows, block in self.chunks():
+            border[: self.d] += block.T @ weights[rows]
+            border[self.d] += np.sum(weights[rows])
+        column = sp.csr_array(border[: self.d, None])
+        return sp.csr_array(sp.vstack([sp.hstack([body, column]), sp.csr_array(border[None])]))
+
     def _add_gram(self, total: Matrix, block: sp.csr_array | Matrix, w: Vector) -> None:
         if isinstance(block, np.ndarray):
             total[: self.d, : self.d] += block.T @ (w[:, None] * block)
         elif self._dense:
             self._add_gram(total, block.toarray(), w)
         else:
-            scaled = sp.csr_array(
-                (block.data * np.repeat(w, np.diff(block.indptr)), block.indices, block.indptr), block.shape
-            )
-            product = (block.T @ scaled).tocoo()
+            product = (block.T @ _weighted(block, w)).tocoo()
             total[product.coords[0], product.coords[1]] += product.data
 
     def image_norms(self, N: Matrix) -> tuple[Vector, Vector]:
@@ -158,6 +184,12 @@ class Rows:
     def integral(self, columns: NDArray[np.intp]) -> bool:
         """Return whether all entries of these columns are integers below 2³¹, so that sums are exact."""
         return all(_integral(block[:, columns]) for _, block in self.chunks())
+
+
+def _weighted(block: sp.csr_array, w: Vector) -> sp.csr_array:
+    """Return diag(w) times the block."""
+    data = block.data * np.repeat(w, np.diff(block.indptr))
+    return sp.csr_array((data, block.indices, block.indptr), block.shape)
 
 
 def _absolute(block: sp.csr_array | Matrix) -> sp.csr_array | Matrix:
