@@ -5,6 +5,7 @@ Drawn on a card of its own, so that it reads on a light page and on a dark one.
 
 from math import floor, log10
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 Result = dict[str, Any]
@@ -80,7 +81,7 @@ def _panel(plot: Any, race: list[Result], title: str, limits: tuple[float, float
         weight = "bold" if ours else "normal"
         plot.text(seconds * 1.06, k, label(row), va="center", fontsize=8, color=INK, weight=weight)
     plot.set(xscale="log", xlim=limits, facecolor=CARD)
-    plot.set_title(title, fontsize=9, loc="left", color=INK)
+    plot.set_title(fill(title, 58), fontsize=9, loc="left", color=INK)
     plot.set_yticks(range(len(race)), [row["adapter"] for row in race], color=INK)
     plot.xaxis.set_major_formatter("{x:g}")
     plot.tick_params(axis="both", which="both", length=0, labelcolor=INK)

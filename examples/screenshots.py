@@ -27,6 +27,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, HEIGHT, PATIENCE = 1280, 860, 600_000
 ROWS, COLUMNS, SAMPLES = 20_000, 30, (200, 400, 1600)
+RIDGES = [10.0, 1.0, 0.1, 0.01, 0.001, 0.0]
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def main() -> None:
         for kind in ("least_squares", "softmax", "attention"):
             example = checked(client.get(f"/problems/{kind}")).json()["example"]
             finish(client, checked(client.post("/solve", json=example)).json())
+        path = solve_path(client)
         flights = submit_flights(client)
         take_live(page, f"{url}/pages/jobs/{flights}")
         take(page, f"{url}/", "jobs", "#rows tr", scheme="light")
@@ -49,6 +51,9 @@ def main() -> None:
             "compare",
             "#table table",
         )
+        take(page, f"{url}/pages/batches", "batches", "#rows tr")
+        take(page, f"{url}/pages/batches/{path}", "batch", "#rows tr", whole=True)
+        take(page, f"{url}/pages/batches/{path}", "batch-dark", "#rows tr", scheme="dark", whole=True)
         take(page, f"{url}/pages/problems", "problems", ".kind", scheme="dark")
         take(page, f"{url}/pages/solve?kind=softmax", "solve", ".input.array")
         take(page, f"{url}/docs", "reference", ".endpoint")
@@ -121,6 +126,16 @@ def solve_sampled(client: httpx.Client, rows: int) -> str:
         "tags": ["the papers' method", f"{rows} sampled rows"],
     }
     return finish(client, submit(client, spec, A=("A.npy", npy(A)), b=("b.npy", npy(b))))
+
+
+def solve_path(client: httpx.Client) -> str:
+    """Solve an exp regression along a path of ridges; return the batch's id."""
+    example = checked(client.get("/problems/hyperbolic")).json()["example"]
+    body = {"solve": example | {"tags": ["a path"]}, "ridges": RIDGES}
+    batch = dict(checked(client.post("/batches", json=body)).json())
+    for member in batch["members"]:
+        finish(client, {"id": member["job_id"]})
+    return str(batch["id"])
 
 
 def npy(array: np.ndarray) -> bytes:

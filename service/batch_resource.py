@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from newtond.contract.batch import AcceptedBatch, Batch, Member
+from newtond.contract.batch import AcceptedBatch, Batch, BatchSummary, Member, MemberStatus
 from newtond.contract.errors import NotFound
 from newtond.contract.job import FINISHED, Accepted, Finished
 from service.backend import Backend
@@ -16,20 +16,27 @@ def batch_resource(backend: Backend, batch_id: str) -> Batch:
     """Return the batch's present state; raises NotFound."""
     batch = backend.batches.accepted(batch_id)
     members = [_member(backend, batch, k) for k in range(len(batch.jobs))]
-    counts = Counter(member.status for member in members)
+    return Batch(**_summary(batch, [member.status for member in members]), members=members)
+
+
+def batch_summary(backend: Backend, batch: AcceptedBatch) -> BatchSummary:
+    """Return the batch's present state without what came of each member."""
+    return BatchSummary(**_summary(batch, [_state(backend, job)["status"] for job in batch.jobs]))
+
+
+def _summary(batch: AcceptedBatch, statuses: list[MemberStatus]) -> dict[str, Any]:
     spec, here = batch.jobs[0].spec, f"/batches/{batch.id}"
-    return Batch(
-        id=batch.id,
-        kind=spec.problem.kind,
-        varies=batch.varies,
-        finished=all(member.status in ENDED for member in members),
-        counts=dict(counts),
-        total=len(members),
-        tags=spec.tags,
-        created_at=batch.created_at,
-        members=members,
-        links={"self": here, "cancel": f"{here}/cancel", "jobs": f"/jobs?tag={batch.id}"},
-    )
+    return {
+        "id": batch.id,
+        "kind": spec.problem.kind,
+        "varies": batch.varies,
+        "finished": ENDED.issuperset(statuses),
+        "counts": dict(Counter(statuses)),
+        "total": len(statuses),
+        "tags": spec.tags,
+        "created_at": batch.created_at,
+        "links": {"self": here, "cancel": f"{here}/cancel", "jobs": f"/jobs?tag={batch.id}"},
+    }
 
 
 def has_finished(backend: Backend, batch: AcceptedBatch) -> bool:
@@ -68,6 +75,7 @@ def _ended(finished: Finished) -> dict[str, Any]:
         "iterations": finished.iteration,
         "loss": None if result is None else result.loss,
         "gradient_norm": None if result is None else result.gradient_norm,
+        "curvature": None if result is None else result.certificate.curvature,
         "seconds": _seconds(finished),
         "error": None if finished.error is None else finished.error.type,
     }

@@ -17,6 +17,8 @@ from service.entity_tag import entity_tag, matches
 PAGES = {
     "jobs": "Jobs",
     "job": "Job",
+    "batches": "Batches",
+    "batch": "Batch",
     "solve": "New solve",
     "problems": "Catalogue",
     "compare": "Compare",

@@ -19,6 +19,8 @@ from newtond_client.job import AsyncJob, Job, JobCalls, Link
 from newtond_client.models import (
     ArrayInfo,
     Batch,
+    BatchList,
+    BatchSummary,
     Catalogue,
     JobList,
     Limits,
@@ -143,6 +145,23 @@ class ClientCalls(Generic[H]):
             page: JobList = await self.link.document(Request("GET", "/jobs", query=asked))
             for job in page["jobs"]:
                 yield job
+            after = page.get("after")
+            if after is None:
+                return
+
+    @stream
+    async def batches(
+        self, finished: bool | None = None, tag: str | None = None
+    ) -> AsyncIterator[BatchSummary]:
+        """Yield every batch, newest first, page by page."""
+        query = {} if finished is None else {"finished": str(finished).lower()}
+        query |= {} if tag is None else {"tag": tag}
+        after: str | None = None
+        while True:
+            asked = query | ({"after": after} if after else {})
+            page: BatchList = await self.link.document(Request("GET", "/batches", query=asked))
+            for batch in page["batches"]:
+                yield batch
             after = page.get("after")
             if after is None:
                 return

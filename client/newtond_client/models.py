@@ -110,6 +110,7 @@ class Member(TypedDict):
     iterations: NotRequired[int | None]
     loss: NotRequired[float | None]
     gradient_norm: NotRequired[float | None]
+    curvature: NotRequired[Literal["global_minimum", "strict_local_minimum", "saddle", "undetermined"] | None]
     seconds: NotRequired[float | None]
     error: NotRequired[str | None]
     links: dict[str, str]
@@ -126,8 +127,29 @@ class Batch(TypedDict):
     total: int
     tags: list[str]
     created_at: str
-    members: list[Member]
     links: dict[str, str]
+    members: list[Member]
+
+
+class BatchSummary(TypedDict):
+    """A batch as `GET /batches` lists it."""
+
+    id: str
+    kind: str
+    varies: Literal["targets", "columns", "ridges"]
+    finished: bool
+    counts: dict[str, int]
+    total: int
+    tags: list[str]
+    created_at: str
+    links: dict[str, str]
+
+
+class BatchList(TypedDict):
+    """A page of batches, newest first; `after` is the cursor of the next page."""
+
+    batches: list[BatchSummary]
+    after: NotRequired[str | None]
 
 
 class Coordinates(TypedDict):

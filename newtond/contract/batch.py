@@ -8,7 +8,7 @@ from newtond.contract.array import ArrayId, ArrayInput
 from newtond.contract.ids import BatchId, JobId
 from newtond.contract.job import Accepted, Status
 from newtond.contract.model import Model
-from newtond.contract.result import Termination
+from newtond.contract.result import Curvature, Termination
 
 Varies = Literal["targets", "columns", "ridges"]
 VARIES: tuple[Varies, ...] = ("targets", "columns", "ridges")
@@ -72,13 +72,14 @@ class Member(Model):
     iterations: int | None = None
     loss: float | None = None
     gradient_norm: float | None = None
+    curvature: Annotated[Curvature | None, Field(description="its certificate's verdict")] = None
     seconds: float | None = None
     error: Annotated[str | None, Field(description="its `type`, where it failed")] = None
     links: dict[str, str]
 
 
-class Batch(Model):
-    """The resource of ``GET /batches/{id}``; members in the order asked for."""
+class BatchSummary(Model):
+    """A batch as ``GET /batches`` lists it."""
 
     id: BatchId
     kind: str
@@ -88,5 +89,17 @@ class Batch(Model):
     total: int
     tags: list[str]
     created_at: str
-    members: list[Member]
     links: dict[str, str]
+
+
+class Batch(BatchSummary):
+    """The resource of ``GET /batches/{id}``; members in the order asked for."""
+
+    members: list[Member]
+
+
+class BatchList(Model):
+    """A page of batches, newest first; ``after`` is the cursor of the next page."""
+
+    batches: list[BatchSummary]
+    after: str | None = None

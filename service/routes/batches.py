@@ -4,14 +4,15 @@ from typing import Annotated
 
 import structlog
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from newtond.contract.batch import Batch
+from newtond.contract.batch import Batch, BatchList
 from newtond.contract.errors import NotFound, UnsupportedFormat
 from newtond.store.jobs import new_batch_id
 from service import responses
 from service.backend import Backend, backend
 from service.batch import accept_batch, resolve_batch
+from service.batch_list import list_batches
 from service.batch_resource import batch_resource, has_finished
 from service.body import says_json
 from service.cancellation import cancel, purge
@@ -25,6 +26,13 @@ from service.waiting import poll
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 TheBackend = Annotated[Backend, Depends(backend)]
+Cursor = Annotated[
+    str | None,
+    Query(
+        pattern=r"^batch_[0-9A-HJKMNP-TV-Z]{26}$",
+        description="a page's `after`: what is older than that batch",
+    ),
+]
 BODY = {
     "requestBody": {
         "required": True,
@@ -97,6 +105,17 @@ async def _awaited(backend: Backend, batch_id: str, wait: float | None) -> Batch
 
     await poll(look, bool, wait or 0.0, backend.departure)
     return await to_thread.run_sync(batch_resource, backend, batch_id)
+
+
+@router.get("", summary="Batches, newest first", responses=responses.problems(422))
+def get_batches(
+    backend: TheBackend,
+    finished: Annotated[bool | None, Query(description="only those that have, or have not, ended")] = None,
+    tag: Annotated[str | None, Query(max_length=64, description="only batches with this tag")] = None,
+    after: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> BatchList:
+    return list_batches(backend, finished, tag, after, min(limit, backend.settings.page_size))
 
 
 @router.get(

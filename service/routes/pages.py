@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 
 from service.entity_tag import IfNoneMatch
 from service.negotiation import Accept, choose
-from service.parameters import JobIdPath
+from service.parameters import BatchIdPath, JobIdPath
 from service.site import asset, page
 
 router = APIRouter(include_in_schema=False)
@@ -32,6 +32,16 @@ async def reference(if_none_match: IfNoneMatch = None) -> Response:
 @router.get("/pages/jobs/{job_id}")
 async def job(job_id: JobIdPath, if_none_match: IfNoneMatch = None) -> Response:
     return page("job").answer(if_none_match)
+
+
+@router.get("/pages/batches")
+async def batches(if_none_match: IfNoneMatch = None) -> Response:
+    return page("batches").answer(if_none_match)
+
+
+@router.get("/pages/batches/{batch_id}")
+async def batch(batch_id: BatchIdPath, if_none_match: IfNoneMatch = None) -> Response:
+    return page("batch").answer(if_none_match)
 
 
 @router.get("/pages/solve")

@@ -154,6 +154,19 @@ def solved(client: httpx.Client, kind: str = "hyperbolic", **changes: Any) -> st
 
 
 @pytest.fixture(scope="session")
+def batch(site: Site) -> dict[str, Any]:
+    """A path of ridges that was solved, with a tag that would be markup if it could."""
+    with site.service.client() as client:
+        body = {"solve": example("least_squares") | {"tags": [HOSTILE, "path"]}, "ridges": [1.0, 0.1, 0.01]}
+        made = client.post("/batches", json=body).json()
+        for _ in range(30):
+            made = client.get(f"/batches/{made['id']}", headers={"Prefer": "wait=5"}).json()
+            if made["finished"]:
+                return dict(made)
+        raise AssertionError(made)
+
+
+@pytest.fixture(scope="session")
 def jobs(site: Site) -> list[str]:
     """Two jobs that succeeded, one of them with names and tags that would be markup if they could."""
     with site.service.client() as client:

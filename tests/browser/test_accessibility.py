@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable
 from importlib.resources import files
+from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
 
@@ -38,6 +39,7 @@ def ready(page: Page, path: str, jobs: list[str]) -> None:
         "/pages/problems": ".kind",
         "/pages/compare": "#table table",
         "/pages/jobs": "#certificate .verdict",
+        "/pages/batches": "#rows tr",
     }
     page.locator(
         next(shown[key] for key in sorted(shown, reverse=True) if path.startswith(key))
@@ -49,6 +51,8 @@ PATHS = [
     "/",
     "/pages/jobs/{0}",
     "/pages/jobs/{1}",
+    "/pages/batches",
+    "/pages/batches/{batch}",
     "/pages/solve",
     "/pages/problems",
     "/pages/compare?job={0}&job={1}",
@@ -59,9 +63,9 @@ PATHS = [
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PATHS)
 def test_axe_finds_nothing(
-    site: Site, context: BrowserContext, open_page: OpenPage, jobs: list[str], path: str, scheme: str
+    site: Site, open_page: OpenPage, jobs: list[str], batch: dict[str, Any], path: str, scheme: str
 ) -> None:
-    page = open_page(site.url, path.format(*jobs))
+    page = open_page(site.url, path.format(*jobs, batch=batch["id"]))
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     ready(page, path, jobs)
     if path != "/docs":
@@ -128,9 +132,9 @@ HERE = """() => {
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_control_is_reached_by_tab_and_seen(
-    site: Site, open_page: OpenPage, jobs: list[str], path: str
+    site: Site, open_page: OpenPage, jobs: list[str], batch: dict[str, Any], path: str
 ) -> None:
-    page = open_page(site.url, path.format(*jobs))
+    page = open_page(site.url, path.format(*jobs, batch=batch["id"]))
     ready(page, path, jobs)
     controls, reached = page.evaluate(WALK), {}
     for _ in range(controls + 5):

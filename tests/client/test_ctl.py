@@ -116,6 +116,22 @@ def test_jobs(run: Run, job: str) -> None:
     assert [each["id"] for each in json.loads(said)] == [job]
 
 
+def test_batches(run: Run, client: Client) -> None:
+    A = np.eye(3)
+    jobs = client.batch("least_squares", A, np.ones(3), ridges=[2.0, 1.0], tags=["listed"])
+    for job in jobs:
+        job.wait()
+    status, said = run("batches", "--tag", "listed", "--finished")
+    assert status == 0
+    head, row = said.splitlines()
+    assert head.split() == ["batch", "kind", "varies", "members", "tags"]
+    batch = jobs[0].state["batch"]
+    assert row.split("  ") == [batch, "least_squares", "ridges", "2 succeeded", f"listed {batch}"]
+    assert run("batches", "--tag", "listed", "--no-finished")[1].splitlines()[1:] == []
+    _, said = run("batches", "--tag", "listed", "--json")
+    assert [each["id"] for each in json.loads(said)] == [batch]
+
+
 def test_trace_and_watch(run: Run, job: str) -> None:
     _, said = run("trace", job, "--json")
     records = [json.loads(line) for line in said.splitlines()]

@@ -206,6 +206,41 @@ def test_a_batch_is_cancelled_and_deleted(idle: httpx.Client) -> None:
         refusal(idle.get(f"/jobs/{member['job_id']}"), 404)
 
 
+def test_batches_are_listed_newest_first_by_page_tag_and_end(
+    working: httpx.Client, path: dict[str, Any]
+) -> None:
+    solve = without(tags=["listed"])
+    made = [working.post("/batches", json={"solve": solve, "ridges": [1.0]}) for _ in range(3)]
+    ids = [ended(working, answer)["id"] for answer in made][::-1]
+    first = working.get("/batches", params={"tag": "listed", "limit": 2}).json()
+    rest = working.get("/batches", params={"tag": "listed", "after": first["after"]}).json()
+    assert [batch["id"] for batch in first["batches"] + rest["batches"]] == ids
+    assert rest["after"] is None
+    whole = {name: value for name, value in path.items() if name != "members"}
+    query = {"tag": path["id"], "finished": True}
+    assert working.get("/batches", params=query).json() == {"batches": [whole], "after": None}
+    assert working.get("/batches", params=query | {"finished": False}).json()["batches"] == []
+
+
+def test_a_batch_that_waits_is_listed_as_not_finished(idle: httpx.Client) -> None:
+    batch = idle.post("/batches", json={"solve": without(tags=["waits"]), "ridges": RIDGES}).json()
+    (listed,) = idle.get("/batches", params={"tag": "waits", "finished": False}).json()["batches"]
+    assert (listed["id"], listed["counts"]) == (batch["id"], {"queued": 3})
+    idle.delete(f"/batches/{batch['id']}")
+    assert idle.get("/batches", params={"tag": "waits"}).json()["batches"] == []
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"after": "job_1"}, {"finished": "soon"}])
+def test_a_list_asked_for_badly(idle: httpx.Client, query: dict[str, Any]) -> None:
+    refusal(idle.get("/batches", params=query), 422)
+
+
+def test_members_say_what_is_proven(working: httpx.Client, path: dict[str, Any]) -> None:
+    for member in path["members"]:
+        result = working.get(f"/jobs/{member['job_id']}/result").json()
+        assert member["curvature"] == result["certificate"]["curvature"]
+
+
 @pytest.mark.parametrize("batch_id", [NOBODY, "batch_1", "job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"])
 def test_no_such_batch(idle: httpx.Client, batch_id: str) -> None:
     refusal(idle.get(f"/batches/{batch_id}"), 404)

@@ -190,6 +190,15 @@ def test_a_foreign_id_is_not_there(acme: httpx.Client, zeta: httpx.Client) -> No
     assert acme.get(f"/jobs/{job_id}").status_code == 200
 
 
+def test_a_foreign_batch_is_not_there(acme: httpx.Client, zeta: httpx.Client) -> None:
+    body = {"solve": example(), "ridges": [1.0]}
+    batch_id = acme.post("/batches", json=body).json()["id"]
+    refusal(zeta.get(f"/batches/{batch_id}"), 404)
+    refusal(zeta.delete(f"/batches/{batch_id}"), 404)
+    assert [each["id"] for each in acme.get("/batches").json()["batches"]] == [batch_id]
+    assert zeta.get("/batches").json()["batches"] == []
+
+
 def test_one_idempotency_key_of_two_tenants(acme: httpx.Client, zeta: httpx.Client) -> None:
     headers = {"Idempotency-Key": "shared"}
     ids = [

@@ -18,8 +18,11 @@ from service.site import PAGES, POLICY
 from tests.service.conftest import refusal
 
 JOB = "job_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"
+BATCH = "batch_01JD8Z3Q4V5W6X7Y8Z9ABCDEFG"
 PATHS = {
     "jobs": "/",
+    "batches": "/pages/batches",
+    "batch": f"/pages/batches/{BATCH}",
     "job": f"/pages/jobs/{JOB}",
     "solve": "/pages/solve",
     "problems": "/pages/problems",
@@ -194,6 +197,7 @@ def test_other_clients_get_what_they_got(idle: httpx.Client) -> None:
 
 def test_a_malformed_job_has_no_page(idle: httpx.Client) -> None:
     refusal(idle.get("/pages/jobs/nothing"), 404)
+    refusal(idle.get("/pages/batches/nothing"), 404)
 
 
 def test_pages_are_no_part_of_the_api(idle: httpx.Client) -> None:

@@ -102,6 +102,16 @@ def jobs(client: Client, asked: Namespace) -> int:
     return DONE
 
 
+def batches(client: Client, asked: Namespace) -> int:
+    """List batches, newest first."""
+    found = list(islice(client.batches(asked.finished, asked.tag), asked.limit))
+    if asked.json:
+        screen.say_json(found)
+    else:
+        print(screen.table(("batch", "kind", "varies", "members", "tags"), map(screen.batch_row, found)))
+    return DONE
+
+
 def watch(client: Client, asked: Namespace) -> int:
     """Show a job's iterations as they come, until it has ended."""
     job = client.job(asked.job)

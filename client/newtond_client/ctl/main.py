@@ -112,6 +112,12 @@ def _add_looks(add: Add) -> None:
     jobs.add_argument("--status", choices=["queued", "running", "succeeded", "failed", "cancelled"])
     jobs.add_argument("--tag")
     jobs.add_argument("--limit", type=int, default=20, help="at most so many (20)")
+    batches = add("batches", commands.batches)
+    batches.add_argument(
+        "--finished", action=argparse.BooleanOptionalAction, help="only those that have ended"
+    )
+    batches.add_argument("--tag")
+    batches.add_argument("--limit", type=int, default=20, help="at most so many (20)")
     for name, run in (("watch", commands.watch), ("trace", commands.trace)):
         add(name, run).add_argument("job")
     add("cancel", commands.cancel).add_argument("job", nargs="+")

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from newtond_client.models import Job, Plan, TraceRecord
+from newtond_client.models import BatchSummary, Job, Plan, TraceRecord
 from newtond_client.progress import Forecast, duration, measured, waiting
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -53,6 +53,12 @@ def job_row(job: Job) -> tuple[Any, ...]:
         measured(job.get("loss")),
         " ".join(job.get("tags", [])),
     )
+
+
+def batch_row(batch: BatchSummary) -> tuple[Any, ...]:
+    """Return a batch as a row of the list."""
+    members = ", ".join(f"{count} {status}" for status, count in sorted(batch["counts"].items()))
+    return batch["id"], batch["kind"], batch["varies"], members, " ".join(batch["tags"])
 
 
 def _count(value: int | None) -> str:

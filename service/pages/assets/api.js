@@ -103,7 +103,12 @@ export function upload(path, file, headers, progress) {
 /** Save an answer as a file: a plain link can carry neither the key nor the Accept header. */
 export async function download(path, accept, name) {
   const response = await request(path, { headers: { Accept: accept } });
-  const url = URL.createObjectURL(await response.blob());
+  save(await response.blob(), name);
+}
+
+/** Save what the page holds as a file. */
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = url;
   link.download = name;

@@ -1,6 +1,6 @@
 // Everything that a job has made, as files.
 
-import { download } from "./api.js";
+import { download, save } from "./api.js";
 import { h } from "./dom.js";
 import { shape } from "./format.js";
 import { showProblem } from "./shell.js";
@@ -28,6 +28,20 @@ export function resultArrays(job, result) {
   const table = h("table", { "aria-label": "Arrays of the result" }, head, h("tbody", {}, Object.entries(result.arrays).map(row)));
   const whole = button(job.links.result, "application/json", `${job.id}.json`, "result and certificate, json", "Download the result and its certificate as json");
   return [h("div", { class: "table-frame" }, table), h("div", { class: "downloads" }, h("span", {}, "Download"), whole)];
+}
+
+const COLUMNS = ["job_id", "ridge", "b", "status", "termination", "converged", "iterations", "loss", "gradient_norm", "curvature", "seconds", "error"];
+
+function csv(batch) {
+  const line = (member) => COLUMNS.map((name) => member[name] ?? "").join(",");
+  return `${[COLUMNS.join(","), ...batch.members.map(line)].join("\n")}\n`;
+}
+
+/** Return the buttons that save a batch's summary; its table holds ids, numbers and words of the contract alone. */
+export function summaryDownloads(latest) {
+  const table = () => save(new Blob([csv(latest())], { type: "text/csv" }), `${latest().id}.csv`);
+  const whole = button(latest().links.self, "application/json", `${latest().id}.json`, "summary.json", "Download the summary as json");
+  return [h("span", {}, "Download"), h("button", { type: "button", class: "small", "aria-label": "Download the summary as csv", click: table }, "summary.csv"), whole];
 }
 
 /** Return the buttons that save a trace. */

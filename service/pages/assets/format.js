@@ -58,5 +58,5 @@ export function elapsed(from, to) {
 /** Return words from a name of the API: strict_local_minimum to "strict local minimum". */
 export const words = (name) => name.replaceAll("_", " ");
 
-/** Return a job's or an array's id, shortened where it stands in a row. */
-export const short = (id) => (id.startsWith("sha256:") ? `${id.slice(0, 15)}…` : `${id.slice(0, 4)}…${id.slice(-6)}`);
+/** Return a job's, a batch's or an array's id, shortened where it stands in a row. */
+export const short = (id) => (id.startsWith("sha256:") ? `${id.slice(0, 15)}…` : `${id.slice(0, id.indexOf("_") + 1)}…${id.slice(-6)}`);

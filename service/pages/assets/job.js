@@ -39,7 +39,7 @@ function showJob(title) {
   document.title = `${words(job.kind)} ${job.status} · newtond`;
   by("job-title").textContent = job.task === "plan" ? `${title}: a plan` : title;
   show(by("job-status"), badge(job));
-  show(by("job-tags"), tags(job));
+  show(by("job-tags"), job.batch && h("a", { href: `/pages/batches/${job.batch}` }, "Part of a batch"), tags(job));
   show(by("tiles"), tiles());
   by("cancel").hidden = ENDED.has(job.status);
   by("cancel").disabled = job.cancel_requested;

@@ -19,6 +19,9 @@ export function standing(job) {
   return job.termination ? words(job.termination) : "";
 }
 
+/** Return badges of how many jobs have which status. */
+export const counted = (counts) => Object.entries(counts).map(([status, number]) => h("span", { class: `badge ${status}` }, `${number} ${status}`));
+
 /** Return how long a job took, or has been running. */
 export const took = (job) => (job.started_at ? seconds(elapsed(job.started_at, job.finished_at)) : "–");
 
