@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from benchmarks.competitor import given_up_after
+
 Result = dict[str, Any]
 Results = dict[str, Result]
 DENSE_ARRAYS, VECTORS = 4, 12
@@ -77,9 +79,9 @@ def _no_answer(result: Result | None, name: str, asked: str, peer: str, times: f
     """Judge by the time after which a peer was given up, where that alone is enough."""
     rows = result["results"] if result else []
     words = next((row["error"] or "" for row in rows if row["adapter"] == peer), "")
-    if not words.startswith("no answer in "):
+    if (seconds := given_up_after(words)) is None:
         return Bar(name, asked, words or "–", None)
-    least = float(words.split()[3]) / ours["seconds"]
+    least = seconds / ours["seconds"]
     return Bar(name, asked, f"> {least:.1f} × ({words})", True if least >= times else None)
 
 

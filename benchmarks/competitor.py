@@ -9,7 +9,14 @@ import threading
 from typing import Any
 
 BUILDS_IN = 900.0
+NO_ANSWER = "no answer in "
 PINNED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def given_up_after(error: str | None) -> float | None:
+    """Return the seconds after which there was no answer; None of any other error, or none."""
+    words = error or ""
+    return float(words.removeprefix(NO_ANSWER).split()[0]) if words.startswith(NO_ANSWER) else None
 
 
 class Competitor:
@@ -46,9 +53,9 @@ class Competitor:
         timer.cancel()
         if line:
             return json.loads(line)
-        return {
-            "error": f"no answer in {limit:.0f} s" if late.is_set() else f"ended with {self.process.wait()}"
-        }
+        if late.is_set():
+            return {"error": f"{NO_ANSWER}{limit:.0f} s"}
+        return {"error": f"ended with {self.process.wait()}"}
 
     def _run(self) -> dict[str, Any]:
         self.process.stdin.write("run\n")  # type: ignore[union-attr]

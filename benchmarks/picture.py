@@ -8,11 +8,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from benchmarks.competitor import given_up_after
+
 Result = dict[str, Any]
 PATH = Path("docs/images/benchmark.svg")
 PEERS, ACROSS = 3, 2
 OURS, THEIRS, INK, FAINT, CARD = "#0b5a94", "#aeb6bf", "#1d2126", "#d6d3cb", "#fbfaf7"
-GAVE_UP = "no answer in "
 CAPTION = f"""Seconds to the answer, on a logarithmic scale: newtond and the {PEERS} fastest peers of each instance,
 with the accuracy that each reached. A hatched bar gave no answer in that time. The tables below hold every solver.
 """
@@ -25,10 +26,9 @@ def draw(results: dict[str, Result], path: Path = PATH) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    races = [race for result in results.values() if (race := racers(result))]
-    titles = [
-        f"{result['instance'].upper()}: {result['title']}" for result in results.values() if racers(result)
-    ]
+    known = {f"{each['instance'].upper()}: {each['title']}": racers(each) for each in results.values()}
+    titled = {title: race for title, race in known.items() if race}
+    races = list(titled.values())
     down = -(-len(races) // ACROSS)
     style = {"svg.hashsalt": "newtond", "font.size": 9, "axes.edgecolor": FAINT, "hatch.color": CARD}
     with mpl.rc_context(style):
@@ -36,7 +36,7 @@ def draw(results: dict[str, Result], path: Path = PATH) -> None:
         figure, grid = plt.subplots(
             down, ACROSS, figsize=size, sharex=True, squeeze=False, layout="constrained", facecolor=CARD
         )
-        for plot, race, title in zip(grid.flat, races, titles, strict=False):
+        for plot, (title, race) in zip(grid.flat, titled.items(), strict=False):
             _panel(plot, race, title, span(races))
             plot.set_ylim(max(map(len, races)) - 0.4, -0.6)
         for plot in grid.flat[len(races) :]:
@@ -58,10 +58,7 @@ def racers(result: Result) -> list[Result]:
 
 def taken(row: Result) -> float | None:
     """Return the seconds to an answer, or those after which it was given up; None of any other failure."""
-    if row["seconds"]:
-        return float(row["seconds"])
-    words = row["error"] or ""
-    return float(words.removeprefix(GAVE_UP).split()[0]) if words.startswith(GAVE_UP) else None
+    return float(row["seconds"]) if row["seconds"] else given_up_after(row["error"])
 
 
 def span(races: list[list[Result]]) -> tuple[float, float]:

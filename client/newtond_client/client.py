@@ -19,10 +19,8 @@ from newtond_client.job import AsyncJob, Job, JobCalls, Link
 from newtond_client.models import (
     ArrayInfo,
     Batch,
-    BatchList,
     BatchSummary,
     Catalogue,
-    JobList,
     Limits,
     Plan,
     ProblemEntry,
@@ -139,15 +137,8 @@ class ClientCalls(Generic[H]):
     async def jobs(self, status: str | None = None, tag: str | None = None) -> AsyncIterator[JobState]:
         """Yield every job, newest first, page by page."""
         query = {name: value for name, value in (("status", status), ("tag", tag)) if value is not None}
-        after: str | None = None
-        while True:
-            asked = query | ({"after": after} if after else {})
-            page: JobList = await self.link.document(Request("GET", "/jobs", query=asked))
-            for job in page["jobs"]:
-                yield job
-            after = page.get("after")
-            if after is None:
-                return
+        async for job in self._pages("jobs", query):
+            yield job
 
     @stream
     async def batches(
@@ -156,12 +147,16 @@ class ClientCalls(Generic[H]):
         """Yield every batch, newest first, page by page."""
         query = {} if finished is None else {"finished": str(finished).lower()}
         query |= {} if tag is None else {"tag": tag}
+        async for batch in self._pages("batches", query):
+            yield batch
+
+    async def _pages(self, name: str, query: dict[str, str]) -> AsyncIterator[Any]:
         after: str | None = None
         while True:
             asked = query | ({"after": after} if after else {})
-            page: BatchList = await self.link.document(Request("GET", "/batches", query=asked))
-            for batch in page["batches"]:
-                yield batch
+            page = await self.link.document(Request("GET", f"/{name}", query=asked))
+            for each in page[name]:
+                yield each
             after = page.get("after")
             if after is None:
                 return

@@ -275,14 +275,12 @@ class GroupedCurvature:
         return self is other
 
     def gram(self, design: DesignMatrix, exact: bool) -> Matrix:
-        nothing = np.zeros(1)
+        nothing, d = np.zeros(1), self.d if exact else self.m
         if exact and self.bends:
-            matrix, whole = coupled_gram(design, self.coupling, self.d, self.h, self.q)
+            matrix, whole = coupled_gram(design, self.coupling, d, self.h, self.q)
         elif self._regularised:
-            d = self.d if exact else self.m
             matrix, whole = coupled_gram(design, self.coupling, d, self.ridge, nothing)
         else:
-            d = self.d if exact else self.m
             matrix, whole = CoupledDesign(design, self.coupling).gram_and_terms(d)
         # what is null (a column constant on groups) gives a pivot of rounding, and its gradient is as small
         matrix[np.diag_indices_from(matrix)] += NOISE * whole

@@ -95,6 +95,19 @@ def as_csr() -> Callable[[Any], Csr]:
     return csr
 
 
+def bits(steps: list[engine.Step]) -> list[Any]:
+    """What must not depend on threads or interruptions: all of each step but its clocks."""
+    return [
+        (
+            step.record.model_copy(update={"phases": {}}),
+            {name: array.tobytes() for name, array in step.state.arrays.items()},
+            dict(step.state.scalars),
+            step.termination,
+        )
+        for step in steps
+    ]
+
+
 def problem(kind: str | dict[str, Any], A: Any, b: Any, **options: Any) -> tuple[SolveSpec, Inputs]:
     """Return spec and inputs of a regression; ``kind`` is a function of ``hyperbolic``, "identity" or a problem.
 

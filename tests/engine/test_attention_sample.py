@@ -10,6 +10,7 @@ from newtond import engine
 from newtond.contract.solve import SolveSpec
 from newtond.engine.problems.attention import Attention
 from newtond.engine.state import State
+from tests.engine.conftest import bits
 
 ID = "sha256:" + "0" * 64
 STARTS = "newtond.engine.methods.attention_starts"
@@ -48,18 +49,6 @@ def spec_of(arrays: Arrays, *, starts: int = 1, is_map: bool = False) -> SolveSp
 def on_all(steps: list[engine.Step], sample: int) -> list[engine.Step]:
     """Return the steps that took all rows."""
     return [step for step in steps if f"on {sample} rows" not in (step.record.note or "")]
-
-
-def bits(steps: list[engine.Step]) -> list[Any]:
-    return [
-        (
-            step.record.model_copy(update={"phases": {}}),
-            {name: array.tobytes() for name, array in step.state.arrays.items()},
-            dict(step.state.scalars),
-            step.termination,
-        )
-        for step in steps
-    ]
 
 
 def resumed(spec: SolveSpec, arrays: Arrays, kept: State, threads: int) -> list[Any]:

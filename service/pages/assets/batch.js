@@ -1,7 +1,7 @@
 // One batch: its jobs as they end, what each has of its own, and what is proven of it.
 
 import { getJson, patiently, pause, request } from "./api.js";
-import { by, h, show } from "./dom.js";
+import { by, h, show, showRows } from "./dom.js";
 import { summaryDownloads } from "./downloads.js";
 import { ago, count, number, seconds, short, words } from "./format.js";
 import { begin, confirmed, showProblem } from "./shell.js";
@@ -37,12 +37,12 @@ function row(member, k) {
     else chosen.delete(member.job_id);
     showCompare();
   };
-  const box = h("input", { type: "checkbox", "aria-label": `Choose job ${k + 1} to compare`, checked: chosen.has(member.job_id), disabled: gone, change: choose, "data-job": member.job_id });
+  const box = h("input", { type: "checkbox", "aria-label": `Choose job ${k + 1} to compare`, checked: chosen.has(member.job_id), disabled: gone, change: choose });
   const named = [count(k + 1), h("span", { class: "unseen" }, ` ${member.job_id}`)];
   const why = member.error ? member.error.split(":").at(-1).replaceAll("-", " ") : member.termination && words(member.termination);
   return h(
     "tr",
-    {},
+    { "data-id": member.job_id },
     h("td", {}, box),
     h("th", { scope: "row" }, gone ? named : h("a", { href: `/pages/jobs/${member.job_id}` }, named), h("br"), h("code", { class: "hint job-id", "aria-hidden": "true" }, short(member.job_id))),
     h("td", { class: "nowrap" }, own(member)),
@@ -67,15 +67,11 @@ function showCompare() {
   by("compare").href = `/pages/compare?${shown.map((job) => `job=${job}`).join("&")}`;
 }
 
-/** Replace the rows, but give the focus back to the job that had it. */
 function showBatch() {
-  const held = document.activeElement?.closest?.("#rows tr")?.querySelector("input")?.dataset.job;
-  const kind = document.activeElement?.tagName.toLowerCase();
   show(by("batch-counts"), counted(batch.counts));
   show(by("batch-tags"), tags(batch));
   show(by("tiles"), tiles());
-  show(by("rows"), batch.members.map(row));
-  if (held) by("rows").querySelector(`input[data-job="${held}"]`)?.closest("tr").querySelector(kind)?.focus();
+  showRows(by("rows"), batch.members.map(row));
   showCompare();
   by("cancel").hidden = batch.finished;
   by("delete").hidden = false;

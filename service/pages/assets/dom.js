@@ -30,6 +30,14 @@ export function show(node, ...children) {
   return node;
 }
 
+/** Replace a table's rows, each with a data-id, but give the focus back to the control of the row that had it. */
+export function showRows(body, rows) {
+  const focused = body.contains(document.activeElement) ? document.activeElement : null;
+  const held = focused?.closest("tr").dataset.id;
+  show(body, rows);
+  if (held) body.querySelector(`tr[data-id="${held}"]`)?.querySelector(focused.tagName.toLowerCase())?.focus();
+}
+
 /** Say something to whoever listens to the page. */
 export function announce(words) {
   by("announcer").textContent = words;

@@ -16,6 +16,7 @@ from newtond.engine.methods.variable_projection import Layer
 from newtond.engine.problems.attention import Attention
 from newtond.engine.rowblocks.scores import Scores
 from newtond.engine.state import Inputs, State
+from tests.engine.conftest import bits
 
 ID = "sha256:" + "0" * 64
 Arrays = dict[str, Any]
@@ -331,18 +332,6 @@ def test_misfits_are_refused_with_a_pointer(change: Arrays, options: dict[str, A
         engine.plan(spec_of(arrays, **options), arrays)
     assert refused.value.source is not None
     assert refused.value.source["pointer"] == pointer
-
-
-def bits(steps: list[engine.Step]) -> list[Any]:
-    return [
-        (
-            step.record.model_copy(update={"phases": {}}),
-            {name: array.tobytes() for name, array in step.state.arrays.items()},
-            dict(step.state.scalars),
-            step.termination,
-        )
-        for step in steps
-    ]
 
 
 def large() -> tuple[SolveSpec, Inputs]:

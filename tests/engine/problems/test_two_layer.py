@@ -13,6 +13,7 @@ from newtond.contract.solve import SolveSpec
 from newtond.engine.certificate.two_layer import TwoLayerPoint
 from newtond.engine.methods.two_layers import Activation, TwoLayers
 from newtond.engine.state import State
+from tests.engine.conftest import bits
 
 ID = "sha256:" + "0" * 64
 Arrays = dict[str, Any]
@@ -232,18 +233,6 @@ def test_options_that_mean_nothing_are_refused(request_: dict[str, Any]) -> None
     arrays, _ = plant("softmax_first", "relu", 0)
     with pytest.raises(ValidationError):
         spec_of(arrays, request_.pop("order", "softmax_first"), **request_)
-
-
-def bits(steps: list[engine.Step]) -> list[Any]:
-    return [
-        (
-            step.record.model_copy(update={"phases": {}}),
-            {name: array.tobytes() for name, array in step.state.arrays.items()},
-            dict(step.state.scalars),
-            step.termination,
-        )
-        for step in steps
-    ]
 
 
 @pytest.mark.parametrize("order", ORDERS)
