@@ -20,6 +20,7 @@ class Rough:
     rise: float
     noise: float
     kink = ""
+    products = None
 
     @property
     def value(self) -> float:

@@ -60,6 +60,34 @@ class Averages:
         T *= size
         return T
 
+    def back_twice(
+        self, turned: Matrix, mean: Vector, first: Matrix, rho: Vector, pull: Matrix, dmean: Vector
+    ) -> Matrix:
+        """Return (P∘((turned Kᵀ − mean)∘(first A₃ᵀ − ρ) + pull A₃ᵀ − dmean)) K (n, c)."""
+        first, pull = first * self.scale, pull * self.scale
+        size = _power_of_two(turned) * _power_of_two(first)
+        turned, mean = self._like(turned, mean)
+        first, rho = self._like(first, rho)
+        kind = self.values.dtype
+        pull, dmean = (pull / size).astype(kind), (dmean / size).astype(kind)
+        T = np.empty((len(pull), self.scores.keys.shape[1]))
+
+        def work(rows: slice, seen: slice, P: Matrix) -> None:
+            S = turned[rows] @ self.scores.keys[seen].T
+            S -= mean[rows, None]
+            E = first[rows] @ self.values[seen].T
+            E -= rho[rows, None]
+            S *= E
+            np.matmul(pull[rows], self.values[seen].T, out=E)
+            E -= dmean[rows, None]
+            S += E
+            S *= P
+            T[rows] = S @ self.scores.keys[seen]
+
+        self.scores.each(self.queries, work)
+        T *= size
+        return T
+
     def _like(self, first: Matrix, mean: Vector) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return both by the size of the first, in the precision of the values."""
         size, kind = _power_of_two(first), self.values.dtype

@@ -1,7 +1,8 @@
 """Levenberg-Marquardt on any function that can say its value, gradient and a damped step.
 
 Steps use the positive semidefinite Gauss-Newton model until one gains about what the model promised with
-little damping; from there they use the true Hessian where it is positive definite. A point that satisfies the
+little damping; from there they use the true Hessian where it is positive definite, or, where it is known by its
+products only, a trust region takes over. A point that satisfies the
 stopping rule is left again where the true Hessian bends down (a saddle), and is never called converged where
 the function has no gradient (a kink).
 
@@ -11,7 +12,6 @@ An iteration is one trial step, taken or not. Sources: Levenberg (1944), Marquar
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 
@@ -19,51 +19,14 @@ from newtond.contract.errors import NonFinite
 from newtond.contract.result import Termination
 from newtond.contract.trace import Iteration
 from newtond.engine.hessians import Direction
+from newtond.engine.methods.descent import ENOUGH, RESTING, Place, Terrain, gain, leave, threshold, words
 from newtond.engine.methods.stopping import FLAT, STALLED, Stall, StoppingRule, exhausted
-from newtond.engine.state import State, Step, Vector
+from newtond.engine.methods.trust_region import RADIUS, Region, trust_region
+from newtond.engine.state import State, Step
 
 FAR, NEAR = 1e-1, 1e-3
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e10
 NEAR_DAMPING = 1e-2
-MEASURABLE = 1e-11
-ENOUGH = 1e-4
-HALVINGS = 30
-RESTING = 2e-2
-"""A rule of a larger tolerance ends far from any stationary point, where curvature says nothing of a saddle."""
-
-
-class Place(Protocol):
-    """A function at x: its value, its gradient, and the steps that its curvature suggests."""
-
-    @property
-    def x(self) -> Vector: ...
-    @property
-    def value(self) -> float: ...
-    @property
-    def kink(self) -> str:
-        """Why there is no gradient here, in words; empty where there is one."""
-
-    @property
-    def noise(self) -> float:
-        """The size of the residual that rounding alone could leave."""
-
-    @property
-    def gradient(self) -> Vector: ...
-
-    def step(self, damping: float, exact: bool, accuracy: float) -> Direction | None:
-        """Return the step of the true Hessian or of the model, None where that is not positive definite."""
-
-    def drag(self, vector: Vector, damping: float) -> float:
-        """Return damping · pᵀ diag(metric) p, what the damping adds to the quadratic form of a step."""
-
-    def bend(self) -> Vector | None:
-        """Return a unit vector of negative curvature of the true Hessian, or None."""
-
-
-class Terrain(Protocol):
-    """A function of x."""
-
-    def at(self, x: Vector) -> Place: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +57,9 @@ class Memory:
 
 def gauss_newton(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator[Step]:
     """Yield a step an iteration from ``state`` until the rule or the limit; raises NonFinite at the start."""
+    if RADIUS in state.scalars:
+        yield from trust_region(terrain, rule, state)
+        return
     memory, k, since = Memory.of(state), state.iteration, perf_counter()
     here = terrain.at(state.arrays["x"])
     if not (np.isfinite(here.value) and np.isfinite(here.gradient).all()):
@@ -105,8 +71,7 @@ def gauss_newton(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator
         phases["direction"] = perf_counter() - since
         termination, words = _verdict(rule, memory, here, direction, k)
         there, note, since = None, None, perf_counter()
-        resting = termination == "converged" and rule.tolerance <= RESTING
-        if resting and (there := _leave(terrain, here)) is not None:
+        if termination == "converged" and (there := leave(terrain, here, rule)) is not None:
             note, termination, after = "left a saddle point", None, Memory()
         if termination is not None:
             phases["curvature"] = perf_counter() - since
@@ -121,7 +86,13 @@ def gauss_newton(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator
         phases["trial"] = perf_counter() - since
         note = note or (None if moved else "the step did not decrease the loss: damping raised")
         record = _record(k, here, direction, memory.damping, float(moved), note, phases)
-        yield Step(record, State(k + 1, {"x": there.x}, after.scalars()))
+        ahead = State(k + 1, {"x": there.x}, after.scalars())
+        if there.products is not None and _hands_over(rule, memory, after):
+            ahead = replace(ahead, scalars=Region().scalars())
+            yield Step(record, ahead)
+            yield from trust_region(terrain, rule, ahead)
+            return
+        yield Step(record, ahead)
         here, memory, k, since = there, after, k + 1, perf_counter()
 
 
@@ -157,16 +128,16 @@ def measure(here: Place, k: int, note: str) -> Iteration:
 def _direction(here: Place, memory: Memory, rule: StoppingRule) -> tuple[Direction, Memory]:
     """Return the step of this iteration: the undamped one where that is small too, which ends the descent."""
     direction, memory = _damped(here, memory)
-    if memory.damping == 0.0 or direction.decrement > _threshold(rule, here):
+    if memory.damping == 0.0 or direction.decrement > threshold(rule, here):
         return direction, memory
     undamped, bare = _damped(here, replace(memory, damping=0.0))
     # a longer step is not taken for it: the damping is there because one has failed
-    ends = bare.damping == 0.0 and undamped.decrement <= _threshold(rule, here)
+    ends = bare.damping == 0.0 and undamped.decrement <= threshold(rule, here)
     return (undamped, bare) if ends else (direction, memory)
 
 
 def _damped(here: Place, memory: Memory) -> tuple[Direction, Memory]:
-    found = here.step(memory.damping, True, NEAR) if memory.near else None
+    found = here.step(memory.damping, True, NEAR) if memory.near and here.products is None else None
     if found is not None:
         return found, memory
     memory = replace(memory, near=False)
@@ -182,9 +153,9 @@ def _damped(here: Place, memory: Memory) -> tuple[Direction, Memory]:
 def _verdict(
     rule: StoppingRule, memory: Memory, here: Place, direction: Direction, k: int
 ) -> tuple[Termination | None, str]:
-    small = direction.decrement <= _threshold(rule, here)
+    small = direction.decrement <= threshold(rule, here)
     if small and direction.solved and memory.damping == 0.0:
-        return ("stalled", here.kink) if here.kink else ("converged", _words(rule, here))
+        return ("stalled", here.kink) if here.kink else ("converged", words(rule, here))
     if memory.stall.reached or memory.damping > MOST_DAMPING:
         if here.kink:
             return "stalled", here.kink
@@ -195,32 +166,29 @@ def _verdict(
     return None, ""
 
 
-def _threshold(rule: StoppingRule, here: Place) -> float:
-    return max(rule.threshold(here.value), here.noise)
-
-
-def _words(rule: StoppingRule, here: Place) -> str:
-    if here.noise > rule.threshold(here.value):
-        return "Newton decrement at the level of rounding: the residual is zero to it"
-    return rule.describe(here.value)
-
-
 def _advance(terrain: Terrain, here: Place, direction: Direction, memory: Memory) -> tuple[Place, Memory]:
     """Return the next place (or the same one, more damped) and what was learnt on the way."""
     there = terrain.at(here.x + direction.vector)
     drag = here.drag(direction.vector, memory.damping)
     promised = 0.5 * (direction.decrement**2 + drag)
-    gained = here.value - there.value
-    if promised <= MEASURABLE * abs(here.value) and abs(gained) <= MEASURABLE * abs(here.value):
-        gained = promised
-    ratio = gained / promised if promised > 0.0 and np.isfinite(gained) else -1.0
-    if ratio < ENOUGH or not np.isfinite(there.gradient).all():
+    ratio = gain(here, there, promised)
+    if ratio < ENOUGH:
         flat = memory.stall.after(here.value, here.value, direction.decrement)
         stall = flat if promised <= FLAT * abs(here.value) else memory.stall
         return here, Memory(_more(memory.damping), False, stall)
     stall = memory.stall.after(here.value, there.value, direction.decrement)
     near = ratio > 0.5 and memory.damping <= NEAR_DAMPING
     return there, Memory(_adapted(memory.damping, ratio), near, stall)
+
+
+def _hands_over(rule: StoppingRule, before: Memory, after: Memory) -> bool:
+    """Return whether the model has nothing more to teach: it promises too much, or needs no damping.
+
+    A descent that only leads to the next stage is not worth the true Hessian.
+    """
+    return (
+        rule.tolerance <= RESTING and after.near and (after.damping >= before.damping or after.damping == 0.0)
+    )
 
 
 def _adapted(damping: float, ratio: float) -> float:
@@ -233,19 +201,3 @@ def _adapted(damping: float, ratio: float) -> float:
 
 def _more(damping: float) -> float:
     return max(8.0 * damping, FIRST_DAMPING)
-
-
-def _leave(terrain: Terrain, here: Place) -> Place | None:
-    """Return a lower place along a direction of negative curvature, or None where there is none to be had."""
-    bend = here.bend()
-    if bend is None:
-        return None
-    if float(here.gradient @ bend) > 0.0:
-        bend = -bend
-    step = max(1.0, float(np.linalg.norm(here.x)))
-    for _ in range(HALVINGS):
-        there = terrain.at(here.x + step * bend)
-        if there.value < here.value * (1.0 - 1e-13) and np.isfinite(there.gradient).all():
-            return there
-        step *= 0.5
-    return None

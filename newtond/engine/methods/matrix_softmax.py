@@ -12,13 +12,14 @@ Source: Gao, Song, Yin, arXiv:2307.02419 (2023).
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtond.engine.hessians import Direction
 from newtond.engine.methods.damped import ROUNDING, dense_bend, dense_step, free_bend, free_step
+from newtond.engine.methods.descent import Products
 from newtond.engine.methods.kronecker import KroneckerInverse, outer_sum, sample_rows
 from newtond.engine.rowblocks.scores import Scores
 from newtond.engine.state import Matrix, Vector
@@ -183,6 +184,14 @@ class MapFit:
         own = self._model if self.maps.dense else self._sampled
         mean = float(np.trace(own)) / len(own) + float(self.maps.ridge.mean())
         return mean if mean > 0.0 else 1.0
+
+    @property
+    def products(self) -> Products | None:
+        """The Hessian by its products, where it is too large for a matrix."""
+        if self.maps.dense:
+            return None
+        exact = partial(self.product, exact=True)
+        return Products(exact, exact, KroneckerInverse(self._sampled, self.maps.ridge).apply)
 
     def drag(self, vector: Vector, damping: float) -> float:
         """Return what the damping adds to the quadratic form of a step."""

@@ -12,7 +12,8 @@ import numpy as np
 
 from newtond.contract.result import Termination
 from newtond.contract.trace import Iteration
-from newtond.engine.methods.gauss_newton import Memory, Place, Terrain, gauss_newton, measure
+from newtond.engine.methods.descent import Place, Terrain
+from newtond.engine.methods.gauss_newton import Memory, gauss_newton, measure
 from newtond.engine.methods.stopping import StoppingRule
 from newtond.engine.state import State, Step, Vector
 

@@ -101,6 +101,8 @@ class TwoLayers:
 class LayersFit:
     """F at one x; value at once, gradient and curvature when asked for."""
 
+    products: None = None
+
     def __init__(self, layers: TwoLayers, x: Vector) -> None:
         self.layers, self.x = layers, x
         self.z = layers.first @ x

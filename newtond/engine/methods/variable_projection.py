@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from newtond.engine.hessians import Direction
 from newtond.engine.methods.averages import Averages
 from newtond.engine.methods.damped import ROUGH, ROUNDING, dense_bend, dense_step, free_bend, free_step
+from newtond.engine.methods.descent import Products
 from newtond.engine.methods.kronecker import KroneckerInverse, sample_rows
 from newtond.engine.methods.reduced_hessian import ReducedHessian
 from newtond.engine.rowblocks.scores import Scores
@@ -166,37 +167,19 @@ class Projection:
 
     def product(self, d: Vector, exact: bool) -> Vector:
         """Return the Hessian of φ, or its Gauss-Newton part, times d."""
-        if not exact:
-            return self.model(d, self.averages)
+        return self.hessian(d, self.averages) if exact else self.model(d, self.averages)
+
+    def hessian(self, d: Vector, averages: Averages) -> Vector:
+        """Return the Hessian of φ times d, dG = P∘((dS − mean)∘(E − ρ) + dE − dmean), in the precision of these."""
         turned = self.layer.queries @ d.reshape(self.layer.shape)
         mean = np.sum(self.means * turned, axis=1)
-        dZ = self.averages.change(turned, mean)
+        dZ = averages.change(turned, mean)
         W = dZ @ self.Y
         dY = -self.fit.solve(dZ.T @ self.R + self.Z.T @ W)
         pull = (W + self.Z @ dY) @ self.Y.T + self.R @ dY.T
         dmean = np.sum(W * self.R, axis=1) + np.sum(self.Z * pull, axis=1)
-        return self._back_exact(turned, mean, pull, dmean) + self.layer.ridge.ravel() * d
-
-    def _back_exact(self, turned: Matrix, mean: Vector, pull: Matrix, dmean: Vector) -> Vector:
-        """Return Qᵀ dG K, dG = P∘((dS − mean)∘(E − ρ) + dE − dmean)."""
-        layer, keys = self.layer, self.layer.scores.keys
-        first, rho = self.pull
-        T = np.empty((len(pull), keys.shape[1]))
-
-        def work(rows: slice, seen: slice, P: Matrix) -> None:
-            G = turned[rows] @ keys[seen].T
-            G -= mean[rows, None]
-            E = first[rows] @ layer.values[seen].T
-            E -= rho[rows, None]
-            G *= E
-            np.matmul(pull[rows], layer.values[seen].T, out=E)
-            E -= dmean[rows, None]
-            G += E
-            G *= P
-            T[rows] = G @ keys[seen]
-
-        layer.scores.each(self.queries, work)
-        return (layer.queries.T @ T).ravel()
+        T = averages.back_twice(turned, mean, *self.pull, pull, dmean)
+        return (self.layer.queries.T @ T).ravel() + self.layer.ridge.ravel() * d
 
     @cached_property
     def _model(self) -> Matrix:
@@ -228,6 +211,15 @@ class Projection:
     def _sampled_mean(self) -> float:
         return float(np.trace(self._sampled)) / len(self._sampled) + float(self.layer.ridge.mean())
 
+    @property
+    def products(self) -> Products | None:
+        """The Hessian by its products, where the layer is too large for a matrix."""
+        if self.layer.dense:
+            return None
+        rough = partial(self.hessian, averages=self._single)
+        inverse = KroneckerInverse(self._sampled, self.layer.ridge)
+        return Products(rough, partial(self.product, exact=True), inverse.apply)
+
     def drag(self, vector: Vector, damping: float) -> float:
         """Return what the damping adds to the quadratic form of a step."""
         return damping * self._metric * float(vector @ vector)
@@ -240,7 +232,7 @@ class Projection:
             return dense_step(H, self.gradient, added, np.ones(self.x.size))
         inverse = KroneckerInverse(self._sampled, self.layer.ridge + added)
         averages = self._single if accuracy >= ROUGH else self.averages
-        product = partial(self.product, exact=True) if exact else partial(self.model, averages=averages)
+        product = partial(self.hessian if exact else self.model, averages=averages)
         return free_step(lambda d: product(d) + added * d, self.gradient, inverse.apply, accuracy)
 
     def bend(self) -> Vector | None:
