@@ -9,7 +9,7 @@ peers := $(venv)/.peers
 packages := newtond service worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs pytest test-slow test-compose fuzz drill load bench paper screenshots security openapi lock clean
+.PHONY: help demo test lint docs pytest pytest-engine pytest-servers test-slow test-compose fuzz drill load bench paper screenshots security openapi lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -36,8 +36,17 @@ lint: $(installed) ## ruff, mypy --strict and the import contracts
 docs: $(installed) ## the site of docs/, to build/docs; a warning or a broken link is an error
 	$(run) -m sphinx -W --keep-going --quiet -a -b html docs build/docs
 
+# The engine's tests start nothing and time nothing: they run beside those of servers, and are shown when they end.
 pytest: $(installed)
-	$(run) -m pytest -m "not slow"
+	@$(MAKE) --no-print-directory -j2 pytest-engine pytest-servers
+
+pytest-engine:
+	@mkdir -p build
+	@$(run) -m pytest -m "not slow" tests/engine > build/pytest-engine.log 2>&1; \
+	  status=$$?; echo; cat build/pytest-engine.log; exit $$status
+
+pytest-servers:
+	$(run) -m pytest -m "not slow" --ignore=tests/engine
 
 test-slow: $(installed) ## the long drills
 	$(run) -m pytest -m "slow and not compose"
