@@ -7,8 +7,8 @@ from threading import Lock
 from newtond.contract.job import FINISHED, Job, Status
 from newtond.store.jobs import JobStore
 
-MOST = 5_000
-"""Their resources are a few kilobytes each."""
+MOST_BYTES = 8 << 20
+"""Of resources, a few kilobytes each: some thousand jobs."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class EndedJobs:
 
     def __init__(self) -> None:
         self._lines: OrderedDict[str, Line] = OrderedDict()
+        self._bytes = 0
         self._lock = Lock()
 
     def find(self, jobs: JobStore, job_id: str) -> Line | None:
@@ -52,6 +53,9 @@ class EndedJobs:
         if line.status not in FINISHED:
             return
         with self._lock:
+            known = self._lines.pop(line.job_id, None)
+            self._bytes += len(line.body) - (len(known.body) if known else 0)
             self._lines[line.job_id] = line
-            while len(self._lines) > MOST:
-                self._lines.popitem(last=False)
+            while self._bytes > MOST_BYTES:
+                _, oldest = self._lines.popitem(last=False)
+                self._bytes -= len(oldest.body)
