@@ -1,8 +1,9 @@
 """``python -m benchmarks.curves``: time against n, d, nnz and 1/ε, for newtond and its peers, and n up to 1e7.
 
 Each solver runs in a process of its own, pinned as in the races, from the smallest size on, and stops at the
-first size that takes longer than the limit. Slopes are of log time against log size over the upper half of the
-sizes. Writes benchmarks/results/curves.json and docs/performance.png.
+first size that takes longer than the limit; its process is ended when it has taken ``PATIENCE`` limits in all. What
+it had found until then stays, and the page says where it ended. Slopes are of log time against log size over the
+upper half of the sizes. Writes benchmarks/results/curves.json and docs/performance.png.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ ADAPTERS = (
 )
 OURS = ("newtond",)
 LIMIT = 8.0
+PATIENCE = 15.0
 ROWS, COLUMNS, ENTRIES = 200_000, 100, 10
 SIZES: dict[str, list[tuple[float, dict[str, Any]]]] = {
     "n": [(n, {"n": n}) for n in (25_000, 50_000, 100_000, 200_000, 400_000, 800_000)],
@@ -57,11 +60,10 @@ def instance(seed: int, scale: float, n: int = ROWS, d: int = COLUMNS, entries: 
     return exponential("curve", "", (max(int(n * scale), 20 * d), d), entries, seed)
 
 
-def follow(name: str, axis: str, options: argparse.Namespace) -> Curve:
-    """Return seconds and accuracy along one axis, in this process."""
+def follow(name: str, axis: str, options: argparse.Namespace) -> Iterator[dict[str, float | None]]:
+    """Yield size, seconds and accuracy along one axis, in this process."""
     adapter = importlib.import_module(f"benchmarks.adapters.{name}")
     adapter.solve(instance(options.seed, 0.1), options.threads)
-    found: Curve = []
     for size, given in SIZES[axis]:
         asked = dict(given)
         words = {}
@@ -70,11 +72,10 @@ def follow(name: str, axis: str, options: argparse.Namespace) -> Curve:
             words[word] = times * asked.pop("accuracy")
         problem = instance(options.seed, options.scale, **asked)
         seconds, x = _timed(adapter, problem, options, words)
-        size = size if axis == "1/ε" else size * options.scale if axis != "d" else size
-        found.append({"size": size, "seconds": seconds, "accuracy": problem.accuracy(x) or np.inf})
+        real = {"1/ε": size, "d": size, "nnz": problem.A.nnz}.get(axis, problem.A.shape[0])
+        yield {"size": float(real), "seconds": seconds, "accuracy": problem.accuracy(x)}
         if seconds > options.limit:
             break
-    return found
 
 
 def _timed(adapter: Any, problem: Instance, options: argparse.Namespace, words: Result) -> tuple[float, Any]:
@@ -88,17 +89,28 @@ def _timed(adapter: Any, problem: Instance, options: argparse.Namespace, words: 
     return float(np.median(times)), x
 
 
-def child(name: str, axis: str, options: argparse.Namespace) -> Curve:
-    """Follow one solver in a process of its own."""
+def child(name: str, axis: str, options: argparse.Namespace) -> tuple[Curve, str]:
+    """Follow one solver in a process of its own; also why it went no further, empty where it reached the end."""
     words = [f"--{k}={getattr(options, k)}" for k in ("runs", "threads", "seed", "scale", "limit")]
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.curves", f"--child={name}", f"--axis={axis}", *words],
         stdout=subprocess.PIPE,
-        check=True,
         text=True,
         env={**os.environ, **dict.fromkeys(PINNED, str(options.threads))},
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    why = ""
+    try:
+        said, _ = process.communicate(timeout=PATIENCE * options.limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said, _ = process.communicate()
+        why = f"no further answer in {PATIENCE * options.limit:g} s"
+    curve = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    if not why and process.returncode != 0:
+        why = f"its process ended with {process.returncode}"
+    if not why and len(curve) < len(SIZES[axis]):
+        why = f"beyond {options.limit:g} s"
+    return curve, why
 
 
 def slope(curve: Curve) -> float | None:
@@ -120,6 +132,8 @@ def draw(axes: dict[str, dict[str, Curve]], path: Path) -> None:
     figure, plots = plt.subplots(1, len(axes), figsize=(4.4 * len(axes), 4.2), constrained_layout=True)
     for plot, (axis, curves) in zip(np.atleast_1d(plots), axes.items(), strict=True):
         for name, curve in curves.items():
+            if not curve:
+                continue
             steep = slope(curve)
             label = name if steep is None else f"{name} ({steep:.2f})"
             width = 2.5 if name == "newtond" else 1.0
@@ -147,7 +161,17 @@ def section(result: Result) -> str:
     for name in ADAPTERS:
         steep = [slope(curves[name]) if name in curves else None for curves in result["axes"].values()]
         lines.append(f"| {name} | " + " | ".join("–" if s is None else f"{s:.2f}" for s in steep) + " |")
+    lines += ["", *ends(result)]
     return "\n".join(lines) + "\n"
+
+
+def ends(result: Result) -> Iterator[str]:
+    """Say which solvers were not followed to the largest size, and why."""
+    for axis, reasons in result["ended"].items():
+        for name, why in reasons.items():
+            curve = result["axes"][axis][name]
+            last = f"after {curve[-1]['size']:,.0f}" if curve else "before the first"
+            yield f"- {axis}: {name} was not followed {last}: {why}."
 
 
 def parsed() -> argparse.Namespace:
@@ -171,17 +195,22 @@ def main() -> None:
     options = parsed()
     if options.child:
         warnings.simplefilter("ignore")
-        print(json.dumps(follow(options.child, options.axis[0], options)))
+        for point in follow(options.child, options.axis[0], options):
+            print(json.dumps(point), flush=True)
         return
     axes: dict[str, dict[str, Curve]] = {}
+    ended: dict[str, dict[str, str]] = {}
     for axis in options.axis:
         names = {"1/ε": tuple(WITH_ACCURACY), "n to 1e7": OURS}.get(axis, ADAPTERS)
-        axes[axis] = {name: child(name, axis, options) for name in names if name in options.adapters}
+        found = {name: child(name, axis, options) for name in names if name in options.adapters}
+        axes[axis] = {name: curve for name, (curve, _) in found.items()}
+        ended[axis] = {name: why for name, (_, why) in found.items() if why}
         print(axis, {name: slope(curve) for name, curve in axes[axis].items()}, flush=True)
     long = axes.get("n to 1e7", axes.get("n", {})).get("newtond", [])
     doublings = [b["seconds"] / a["seconds"] for a, b in pairwise(long)]
     most = max((p["size"] for p in long), default=0.0)
-    result = {"machine": machine(options.threads), "axes": axes, "doublings": doublings, "most_rows": most}
+    result = {"machine": machine(options.threads), "axes": axes, "ended": ended}
+    result |= {"doublings": doublings, "most_rows": most}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "curves.json").write_text(json.dumps(result, indent=1) + "\n")
     draw(axes, options.plot)
