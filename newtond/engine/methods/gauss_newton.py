@@ -1,10 +1,9 @@
 """Levenberg-Marquardt on any function that can say its value, gradient and a damped step.
 
-Steps use the positive semidefinite Gauss-Newton model until one gains about what the model promised with
-little damping; from there they use the true Hessian where it is positive definite, or, where it is known by its
-products only, a trust region takes over. A point that satisfies the
-stopping rule is left again where the true Hessian bends down (a saddle), and is never called converged where
-the function has no gradient (a kink).
+Steps use the positive semidefinite Gauss-Newton model until one gains about what the model promised with little
+damping; from there they use the true Hessian where it is positive definite, or, where it is known by its products
+only, a trust region takes over. A point that satisfies the stopping rule is left again where the true Hessian bends
+down (a saddle), and is never called converged where the function has no gradient (a kink).
 
 An iteration is one trial step, taken or not. Sources: Levenberg (1944), Marquardt (1963), Nielsen (1999).
 """
