@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from newtond import engine
 from newtond.engine.state import Csr, State
+from tests.engine.conftest import bits
 
 CASES: dict[str, dict[str, Any]] = {
     "exact": {"solver": {"hessian": "exact"}},
@@ -36,13 +37,6 @@ def trace(make_problem: Any, storage: str, case: str, threads: int = 1, state: S
         options["warm_start"] = np.full(40, 2.0)
     spec, inputs = make_problem("exp", A, b, **options)
     return list(engine.steps(spec, inputs, threads, state))
-
-
-def bits(steps: list) -> list[tuple]:
-    return [
-        (s.record.model_copy(update={"phases": {}}), s.state.arrays["x"].tobytes(), dict(s.state.scalars))
-        for s in steps
-    ]
 
 
 @pytest.mark.parametrize("case", CASES)
