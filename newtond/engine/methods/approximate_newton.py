@@ -45,10 +45,8 @@ def approximate_newton(
         if memory.stall.reached:
             yield Step(report.record(k, here, direction, 0.0), kept, *STALLED, here.measured)
             return
-        if k >= rule.max_iterations:
-            line = report.record(k, here, direction, 0.0)
-            words = f"{rule.max_iterations} iterations"
-            yield Step(line, kept, "max_iterations", words, here.measured)
+        if (spent := rule.spent(k)) is not None:
+            yield Step(report.record(k, here, direction, 0.0), kept, *spent, here.measured)
             return
         since = perf_counter()
         there = objective.expand(here.x + direction.vector)

@@ -31,7 +31,8 @@ class Averages:
 
     def change(self, turned: Matrix, mean: Vector) -> Matrix:
         """Return dP A₃ (n, e), dP = P∘(turned Kᵀ − mean)."""
-        size, (turned, mean) = _power_of_two(turned), self._like(turned, mean)
+        size = _power_of_two(turned)
+        turned, mean = self._like(size, turned, mean)
         dZ = np.empty((len(turned), self.values.shape[1]))
 
         def work(rows: slice, seen: slice, P: Matrix) -> None:
@@ -47,7 +48,8 @@ class Averages:
     def back(self, pull: Matrix, mean: Vector) -> Matrix:
         """Return (P∘(pull A₃ᵀ − mean)) K (n, c)."""
         pull = pull * self.scale
-        size, (pull, mean) = _power_of_two(pull), self._like(pull, mean)
+        size = _power_of_two(pull)
+        pull, mean = self._like(size, pull, mean)
         T = np.empty((len(pull), self.scores.keys.shape[1]))
 
         def work(rows: slice, seen: slice, P: Matrix) -> None:
@@ -65,11 +67,11 @@ class Averages:
     ) -> Matrix:
         """Return (P∘((turned Kᵀ − mean)∘(first A₃ᵀ − ρ) + pull A₃ᵀ − dmean)) K (n, c)."""
         first, pull = first * self.scale, pull * self.scale
-        size = _power_of_two(turned) * _power_of_two(first)
-        turned, mean = self._like(turned, mean)
-        first, rho = self._like(first, rho)
-        kind = self.values.dtype
-        pull, dmean = (pull / size).astype(kind), (dmean / size).astype(kind)
+        one, other = _power_of_two(turned), _power_of_two(first)
+        size = one * other
+        turned, mean = self._like(one, turned, mean)
+        first, rho = self._like(other, first, rho)
+        pull, dmean = self._like(size, pull, dmean)
         T = np.empty((len(pull), self.scores.keys.shape[1]))
 
         def work(rows: slice, seen: slice, P: Matrix) -> None:
@@ -88,10 +90,10 @@ class Averages:
         T *= size
         return T
 
-    def _like(self, first: Matrix, mean: Vector) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return both by the size of the first, in the precision of the values."""
-        size, kind = _power_of_two(first), self.values.dtype
-        return (first / size).astype(kind), (mean / size).astype(kind)
+    def _like(self, size: float, array: Matrix, mean: Vector) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return both by this size, in the precision of the values."""
+        kind = self.values.dtype
+        return (array / size).astype(kind), (mean / size).astype(kind)
 
 
 def _power_of_two(array: NDArray[np.float64]) -> float:

@@ -5,9 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
+from newtond.contract.trace import Iteration
 from newtond.engine.hessians import Direction
 from newtond.engine.hessians.conjugate_gradients import Operator
-from newtond.engine.methods.stopping import StoppingRule
+from newtond.engine.methods.stopping import FLAT, Stall, StoppingRule
 from newtond.engine.state import Vector
 
 ENOUGH = 1e-4
@@ -76,13 +77,49 @@ def words(rule: StoppingRule, here: Place) -> str:
     return rule.describe(here.value)
 
 
-def gain(here: Place, there: Place, promised: float) -> float:
-    """Return what a trial gained of what the model promised; 1 where both are rounding, −1 where it is no trial."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Whether a trial is taken, what it gained of what the model promised, and the count of steps without use."""
+
+    taken: bool
+    ratio: float
+    stall: Stall
+
+
+def judge(here: Place, there: Place, promised: float, decrement: float, stall: Stall) -> Trial:
+    """Judge a trial; its ratio is 1 where gain and promise are both rounding, −1 where it is none."""
     gained = here.value - there.value
     if promised <= MEASURABLE * abs(here.value) and abs(gained) <= MEASURABLE * abs(here.value):
         gained = promised
     ratio = gained / promised if promised > 0.0 and np.isfinite(gained) else -1.0
-    return ratio if ratio < ENOUGH or np.isfinite(there.gradient).all() else -1.0
+    if ratio >= ENOUGH and np.isfinite(there.gradient).all():
+        return Trial(True, ratio, stall.after(here.value, there.value, decrement))
+    flat = promised <= FLAT * abs(here.value)
+    return Trial(False, ratio, stall.after(here.value, here.value, decrement) if flat else stall)
+
+
+def record_of(
+    k: int,
+    here: Place,
+    direction: Direction,
+    step_size: float | None,
+    note: str | None,
+    phases: dict[str, float],
+    damping: float | None = None,
+) -> Iteration:
+    """Return the record of iteration k; ``step_size`` is None where nothing was tried, 0 where it was not taken."""
+    return Iteration(
+        iteration=k,
+        loss=here.value,
+        gradient_norm=float(np.linalg.norm(here.gradient)),
+        newton_decrement=direction.decrement,
+        step_size=step_size,
+        line_search_evaluations=0 if step_size is None else 1,
+        cg_iterations=direction.cg_iterations,
+        damping=damping,
+        note=note,
+        phases=phases,
+    )
 
 
 def leave(terrain: Terrain, here: Place, rule: StoppingRule) -> Place | None:

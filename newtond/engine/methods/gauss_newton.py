@@ -18,8 +18,8 @@ from newtond.contract.errors import NonFinite
 from newtond.contract.result import Termination
 from newtond.contract.trace import Iteration
 from newtond.engine.hessians import Direction
-from newtond.engine.methods.descent import ENOUGH, RESTING, Place, Terrain, gain, leave, threshold, words
-from newtond.engine.methods.stopping import FLAT, STALLED, Stall, StoppingRule, exhausted
+from newtond.engine.methods.descent import RESTING, Place, Terrain, judge, leave, record_of, threshold, words
+from newtond.engine.methods.stopping import STALLED, Stall, StoppingRule, exhausted
 from newtond.engine.methods.trust_region import RADIUS, Region, trust_region
 from newtond.engine.state import State, Step
 
@@ -40,24 +40,18 @@ class Memory:
     def of(cls, state: State) -> "Memory":
         """Read what ``scalars`` wrote."""
         get = state.scalars.get
-        flat = int(get("flat_steps", 0)), float(get("flat_decrement", 0.0)), float(get("flat_best", np.inf))
-        return cls(float(get("damping", FIRST_DAMPING)), bool(get("near", False)), Stall(*flat))
+        return cls(float(get("damping", FIRST_DAMPING)), bool(get("near", False)), Stall.of(state.scalars))
 
     def scalars(self) -> dict[str, float | int | str]:
         """Return the memory as a state's scalars."""
-        known: dict[str, float | int | str] = {
-            "damping": self.damping,
-            "near": int(self.near),
-            "flat_steps": self.stall.steps,
-            "flat_decrement": self.stall.decrement,
-        }
-        return known | ({"flat_best": self.stall.best} if np.isfinite(self.stall.best) else {})
+        return {"damping": self.damping, "near": int(self.near)} | self.stall.scalars()
 
 
 def gauss_newton(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator[Step]:
     """Yield a step an iteration from ``state`` until the rule or the limit; raises NonFinite at the start."""
     if RADIUS in state.scalars:
-        yield from trust_region(terrain, rule, state)
+        here = terrain.at(state.arrays["x"])
+        yield from trust_region(terrain, rule, here, Region.of(state), state.iteration)
         return
     memory, k, since = Memory.of(state), state.iteration, perf_counter()
     here = terrain.at(state.arrays["x"])
@@ -68,60 +62,34 @@ def gauss_newton(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator
         since = perf_counter()
         direction, memory = _direction(here, memory, rule)
         phases["direction"] = perf_counter() - since
-        termination, words = _verdict(rule, memory, here, direction, k)
+        termination, said = _verdict(rule, memory, here, direction, k)
         there, note, since = None, None, perf_counter()
         if termination == "converged" and (there := leave(terrain, here, rule)) is not None:
             note, termination, after = "left a saddle point", None, Memory()
         if termination is not None:
             phases["curvature"] = perf_counter() - since
             kept = State(k, {"x": here.x}, memory.scalars())
-            yield Step(
-                _record(k, here, direction, memory.damping, None, None, phases), kept, termination, words
-            )
+            record = record_of(k, here, direction, None, None, phases, memory.damping)
+            yield Step(record, kept, termination, said)
             return
         if there is None:
             there, after = _advance(terrain, here, direction, memory)
         moved = there is not here
         phases["trial"] = perf_counter() - since
         note = note or (None if moved else "the step did not decrease the loss: damping raised")
-        record = _record(k, here, direction, memory.damping, float(moved), note, phases)
-        ahead = State(k + 1, {"x": there.x}, after.scalars())
-        if there.products is not None and _hands_over(rule, memory, after):
-            ahead = replace(ahead, scalars=Region().scalars())
-            yield Step(record, ahead)
-            yield from trust_region(terrain, rule, ahead)
+        record = record_of(k, here, direction, float(moved), note, phases, memory.damping)
+        if _hands_over(rule, memory, after) and there.products is not None:
+            yield Step(record, State(k + 1, {"x": there.x}, Region().scalars()))
+            yield from trust_region(terrain, rule, there, Region(), k + 1)
             return
-        yield Step(record, ahead)
+        yield Step(record, State(k + 1, {"x": there.x}, after.scalars()))
         here, memory, k, since = there, after, k + 1, perf_counter()
-
-
-def _record(
-    k: int,
-    here: Place,
-    direction: Direction,
-    damping: float,
-    step_size: float | None,
-    note: str | None,
-    phases: dict[str, float],
-) -> Iteration:
-    return Iteration(
-        iteration=k,
-        loss=here.value,
-        gradient_norm=float(np.linalg.norm(here.gradient)),
-        newton_decrement=direction.decrement,
-        step_size=step_size,
-        line_search_evaluations=0 if step_size is None else 1,
-        cg_iterations=direction.cg_iterations,
-        damping=damping,
-        note=note,
-        phases=phases,
-    )
 
 
 def measure(here: Place, k: int, note: str) -> Iteration:
     """Return the record of a place where nothing is to be done."""
     direction, memory = _damped(here, Memory(damping=0.0))
-    return _record(k, here, direction, memory.damping, None, note, {})
+    return record_of(k, here, direction, None, note, {}, memory.damping)
 
 
 def _direction(here: Place, memory: Memory, rule: StoppingRule) -> tuple[Direction, Memory]:
@@ -160,9 +128,7 @@ def _verdict(
             return "stalled", here.kink
         trusted = memory.damping <= FIRST_DAMPING  # more of it would make any decrement small
         return exhausted(here.value, direction.decrement) if trusted else STALLED
-    if k >= rule.max_iterations:
-        return "max_iterations", f"{rule.max_iterations} iterations"
-    return None, ""
+    return rule.spent(k) or (None, "")
 
 
 def _advance(terrain: Terrain, here: Place, direction: Direction, memory: Memory) -> tuple[Place, Memory]:
@@ -170,14 +136,11 @@ def _advance(terrain: Terrain, here: Place, direction: Direction, memory: Memory
     there = terrain.at(here.x + direction.vector)
     drag = here.drag(direction.vector, memory.damping)
     promised = 0.5 * (direction.decrement**2 + drag)
-    ratio = gain(here, there, promised)
-    if ratio < ENOUGH:
-        flat = memory.stall.after(here.value, here.value, direction.decrement)
-        stall = flat if promised <= FLAT * abs(here.value) else memory.stall
-        return here, Memory(_more(memory.damping), False, stall)
-    stall = memory.stall.after(here.value, there.value, direction.decrement)
-    near = ratio > 0.5 and memory.damping <= NEAR_DAMPING
-    return there, Memory(_adapted(memory.damping, ratio), near, stall)
+    trial = judge(here, there, promised, direction.decrement, memory.stall)
+    if not trial.taken:
+        return here, Memory(_more(memory.damping), False, trial.stall)
+    near = trial.ratio > 0.5 and memory.damping <= NEAR_DAMPING
+    return there, Memory(_adapted(memory.damping, trial.ratio), near, trial.stall)
 
 
 def _hands_over(rule: StoppingRule, before: Memory, after: Memory) -> bool:

@@ -185,7 +185,7 @@ class MapFit:
         mean = float(np.trace(own)) / len(own) + float(self.maps.ridge.mean())
         return mean if mean > 0.0 else 1.0
 
-    @property
+    @cached_property
     def products(self) -> Products | None:
         """The Hessian by its products, where it is too large for a matrix."""
         if self.maps.dense:

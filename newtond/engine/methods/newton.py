@@ -179,9 +179,7 @@ def _verdict(
     if memory.stall.reached or memory.damping > MOST_DAMPING:
         trusted = direction.solved and memory.damping == 0.0
         return exhausted(value, direction.decrement) if trusted else STALLED
-    if k >= rule.max_iterations:
-        return "max_iterations", f"{rule.max_iterations} iterations"
-    return None, ""
+    return rule.spent(k) or (None, "")
 
 
 def _advance(

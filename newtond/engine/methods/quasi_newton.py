@@ -250,9 +250,7 @@ def _verdict(
         halved = len(memory.decrements) > 0 and decrement <= HALVED * memory.decrements[-1]
         if halved or decrement <= CERTAIN * threshold:
             return ("converged", rule.describe(here.value)) if here.positive else ("stalled", NOT_CONVEX)
-    if k >= rule.max_iterations:
-        return "max_iterations", f"{rule.max_iterations} iterations"
-    return None
+    return rule.spent(k)
 
 
 def _step(objective: Objective, here: Slope, vector: Vector) -> tuple[Slope | None, float, int]:

@@ -95,9 +95,7 @@ def _verdict(
             return "converged", rule.describe(here.value)
         if flat:
             return _stagnated(factor, here, decrement)
-    if k >= rule.max_iterations:
-        return "max_iterations", f"{rule.max_iterations} iterations"
-    return None
+    return rule.spent(k)
 
 
 def _stagnated(factor: Factor, here: Evaluation, decrement: float) -> tuple[Termination, str]:

@@ -36,6 +36,12 @@ class StoppingRule:
             return f"Newton decrement ≤ {self.tolerance:g} · √(2F)"
         return "Newton decrement ≤ 4 u β, the rounding of b and f(z): the residual is zero to it"
 
+    def spent(self, k: int) -> tuple[Termination, str] | None:
+        """Say that iteration k is beyond the limit, where it is."""
+        if k < self.max_iterations:
+            return None
+        return "max_iterations", f"{self.max_iterations} iterations"
+
 
 @dataclass(frozen=True, slots=True)
 class Stall:

@@ -15,10 +15,10 @@ from time import perf_counter
 import numpy as np
 
 from newtond.contract.result import Termination
-from newtond.contract.trace import Iteration
+from newtond.engine.hessians import Direction
 from newtond.engine.hessians.conjugate_gradients import Operator
-from newtond.engine.methods.descent import ENOUGH, Place, Terrain, gain, leave, threshold, words
-from newtond.engine.methods.stopping import FLAT, STALLED, Stall, StoppingRule, exhausted
+from newtond.engine.methods.descent import Place, Terrain, judge, leave, record_of, threshold, words
+from newtond.engine.methods.stopping import STALLED, Stall, StoppingRule, exhausted
 from newtond.engine.state import State, Step, Vector
 
 MOST_PRODUCTS = 300
@@ -125,10 +125,9 @@ class Region:
         return {RADIUS: self.radius} | self.stall.scalars()
 
 
-def trust_region(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator[Step]:
-    """Yield a step an iteration, one trial each, from ``state`` until the rule or the limit."""
-    region, k, since = Region.of(state), state.iteration, perf_counter()
-    here = terrain.at(state.arrays["x"])
+def trust_region(terrain: Terrain, rule: StoppingRule, here: Place, region: Region, k: int) -> Iterator[Step]:
+    """Yield a step an iteration, one trial each, from iteration k at ``here`` until the rule or the limit."""
+    since = perf_counter()
     path = _path(here)
     while True:
         if region.radius == 0.0:
@@ -137,26 +136,19 @@ def trust_region(terrain: Terrain, rule: StoppingRule, state: State) -> Iterator
         phases = {"direction": perf_counter() - since}
         since = perf_counter()
         decrement = float(np.sqrt(max(-float(here.gradient @ cut.vector), 0.0)))
-        termination, words = _verdict(rule, region, here, cut, decrement, k)
+        direction = Direction(cut.vector, decrement, cut.solved, cut.products)
+        termination, said = _verdict(rule, region, here, direction, k)
         there, note = None, None
         if termination == "converged" and (there := leave(terrain, here, rule)) is not None:
             note, termination, after = "left a saddle point", None, Region()
         if there is None and termination is None:
             there, after = _advance(terrain, here, cut, decrement, region)
         phases["trial"] = perf_counter() - since
-        record = Iteration(
-            iteration=k,
-            loss=here.value,
-            gradient_norm=float(np.linalg.norm(here.gradient)),
-            newton_decrement=decrement,
-            step_size=None if termination else float(there is not here),
-            line_search_evaluations=0 if termination else 1,
-            cg_iterations=cut.products,
-            note=note or (None if there is not here else "the step did not decrease the loss: region cut"),
-            phases=phases,
-        )
+        note = note or (None if there is not here else "the step did not decrease the loss: region cut")
+        tried = None if termination else float(there is not here)
+        record = record_of(k, here, direction, tried, note, phases)
         if termination is not None:
-            yield Step(record, State(k, {"x": here.x}, region.scalars()), termination, words)
+            yield Step(record, State(k, {"x": here.x}, region.scalars()), termination, said)
             return
         assert there is not None
         yield Step(record, State(k + 1, {"x": there.x}, after.scalars()))
@@ -178,15 +170,13 @@ def _path(here: Place) -> Path:
 
 
 def _verdict(
-    rule: StoppingRule, region: Region, here: Place, cut: Cut, decrement: float, k: int
+    rule: StoppingRule, region: Region, here: Place, direction: Direction, k: int
 ) -> tuple[Termination | None, str]:
-    if cut.solved and decrement <= threshold(rule, here):
+    if direction.solved and direction.decrement <= threshold(rule, here):
         return "converged", words(rule, here)
     if region.stall.reached:
-        return exhausted(here.value, decrement) if cut.solved else STALLED
-    if k >= rule.max_iterations:
-        return "max_iterations", f"{rule.max_iterations} iterations"
-    return None, ""
+        return exhausted(here.value, direction.decrement) if direction.solved else STALLED
+    return rule.spent(k) or (None, "")
 
 
 def _advance(
@@ -194,13 +184,10 @@ def _advance(
 ) -> tuple[Place, Region]:
     """Return the next place (or the same one, in a smaller region) and what was learnt on the way."""
     there = terrain.at(here.x + cut.vector)
-    ratio = gain(here, there, cut.promised)
-    if ratio < ENOUGH:
-        flat = region.stall.after(here.value, here.value, decrement)
-        stall = flat if cut.promised <= FLAT * abs(here.value) else region.stall
-        return here, Region(POOR * cut.length, stall)
-    stall = region.stall.after(here.value, there.value, decrement)
-    return there, Region(_adapted(region.radius, ratio, cut), stall)
+    trial = judge(here, there, cut.promised, decrement, region.stall)
+    if not trial.taken:
+        return here, Region(POOR * cut.length, trial.stall)
+    return there, Region(_adapted(region.radius, trial.ratio, cut), trial.stall)
 
 
 def _adapted(radius: float, ratio: float, cut: Cut) -> float:

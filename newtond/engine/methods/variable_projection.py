@@ -211,7 +211,7 @@ class Projection:
     def _sampled_mean(self) -> float:
         return float(np.trace(self._sampled)) / len(self._sampled) + float(self.layer.ridge.mean())
 
-    @property
+    @cached_property
     def products(self) -> Products | None:
         """The Hessian by its products, where the layer is too large for a matrix."""
         if self.layer.dense:
